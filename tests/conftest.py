@@ -1,0 +1,23 @@
+"""What every test stands on: Hypothesis profiles, and a switch for the run-time shape checker."""
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import jaxtyping
+import pytest
+import torch
+
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+torch.set_num_threads(1)  # the tests' tensors are tiny: a second thread costs more than it brings
+
+
+@pytest.fixture
+def no_shape_checker() -> Iterator[None]:
+    """Off for tests of bad input: the run-time shape checker would raise its own error before ours."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
