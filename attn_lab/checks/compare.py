@@ -1,0 +1,116 @@
+"""Outputs and gradients: taking them, and saying in a sentence where two of them differ."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from attn_lab.checks import oracles
+from attn_lab.checks.oracles import Names
+from attn_lab.checks.setting import HALF, Setting
+from attn_lab.checks.strategies import fill, generator
+
+Forward = Callable[..., Tensor]
+
+
+def require(holds: bool, otherwise: str) -> None:
+    """Fails with the sentence `otherwise` unless it holds. (`assert` would be stripped by `python -O`.)"""
+    if not holds:
+        raise AssertionError(otherwise)
+
+
+def agree(actual: Tensor, expected: Tensor, tolerance: float, what: str, axes: str = "") -> None:
+    """Fails unless the two tensors are equal up to `tolerance` times the largest expected number (at least 1)."""
+    require(isinstance(actual, Tensor), f"{what} must be a tensor; got {type(actual).__name__}")
+    shape, wanted = tuple(actual.shape), tuple(expected.shape)
+    require(shape == wanted, f"{what} must have the shape {_named(wanted, axes)}; got {_named(shape, axes)}")
+    actual = actual.detach().cpu().double()
+    expected = expected.detach().cpu().double()
+    if expected.numel() == 0:
+        return
+    difference = (actual - expected).abs()
+    # NaN and infinity compare as the largest difference of all, unless both sides have the same infinity.
+    difference = difference.nan_to_num(nan=torch.inf).masked_fill(actual == expected, 0.0)
+    if difference.max() <= tolerance * max(1.0, float(expected.abs().max())):
+        return
+    flat = int(difference.argmax())
+    index = tuple(int(k) for k in torch.unravel_index(torch.tensor(flat), wanted))
+    require(
+        False,
+        f"{what} differs{_at(index, axes)}: expected {float(expected[index]):.6g}, got {float(actual[index]):.6g} "
+        f"(allowed difference {tolerance:.0e})",
+    )
+
+
+def gradients(output: Tensor, leaves: Mapping[str, Tensor], weights: Tensor) -> dict[str, Tensor]:
+    """The gradient of sum(output * weights) with respect to each leaf; zeros where a leaf plays no part."""
+    require(output.requires_grad, "the output is cut off from its inputs: it has no gradient")
+    weights = weights.to(output.device, output.dtype)
+    found = torch.autograd.grad(output, list(leaves.values()), weights, allow_unused=True)
+    return {name: torch.zeros_like(leaf) if grad is None else grad for (name, leaf), grad in zip(leaves.items(), found)}
+
+
+def leaf(tensor: Tensor) -> Tensor:
+    """A copy that gradients are taken with respect to."""
+    return tensor.detach().clone().requires_grad_()
+
+
+def compare(
+    setting: Setting,
+    actual: Forward,
+    expected: Forward,
+    inputs: Mapping[str, Tensor],
+    *,
+    axes: str,
+    seed: int,
+    shared: tuple[nn.Module, nn.Module, Names] | None = None,
+    smooth: bool = True,
+) -> None:
+    """Fails unless both forward passes have the same output and the same gradient for every input and parameter.
+
+    `inputs` lie on the CPU in float64. What the implementation gets is rounded to the setting's dtype first, and the
+    oracle gets those very numbers: the difference is then the implementation's own. `shared` names two modules and
+    the table by which their parameters correspond. Where the function is not `smooth`, half precision may round a
+    number across a ReLU's kink and rightly get another gradient: there it need only be finite.
+    """
+    ours, theirs, names = shared or (None, None, {})
+    here = {name: setting.put(tensor) for name, tensor in inputs.items()}
+    our_leaves = {name: leaf(tensor) for name, tensor in here.items()}
+    with setting.running():
+        output = actual(*our_leaves.values())
+    truth, true_gradients = oracles_answer(expected, here, theirs, names, seed)
+    agree(output, truth, setting.tolerance, "the output", axes)
+    our_leaves |= {name: oracles.parameter(ours, name) for name in names} if ours is not None else {}
+    weights = fill(generator(seed), *truth.shape)
+    loose = not smooth and (setting.autocast or setting.dtype) in HALF
+    for name, gradient in gradients(output, our_leaves, weights).items():
+        require(bool(gradient.isfinite().all()), f"the gradient of {name} is not finite")
+        if not loose:
+            agree(gradient, true_gradients[name], setting.tolerance, f"the gradient of {name}")
+
+
+def oracles_answer(
+    expected: Forward, here: Mapping[str, Tensor], theirs: nn.Module | None, names: Names, seed: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The oracle's output, and its gradients by our names, in float64 on the CPU."""
+    leaves = {name: leaf(tensor.cpu().double()) for name, tensor in here.items()}
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+        output = expected(*leaves.values())
+    if theirs is not None:
+        leaves |= {ours: oracles.parameter(theirs, name) for ours, (name, _) in names.items()}
+    found = gradients(output, leaves, fill(generator(seed), *output.shape))
+    return output, {name: oracles.third(grad, names.get(name, ("", None))[1]) for name, grad in found.items()}
+
+
+def _named(shape: tuple[int, ...], axes: str) -> str:
+    names = axes.split()
+    return f"({axes}) = {shape}" if names and len(names) == len(shape) else str(shape)
+
+
+def _at(index: tuple[int, ...], axes: str) -> str:
+    names = axes.split()
+    if not index:
+        return ""
+    if len(names) != len(index):
+        return f" at {list(index)}"
+    return " at " + ", ".join(f"{name} = {k}" for name, k in zip(names, index))
