@@ -1,0 +1,27 @@
+"""Ids in, weights and a report out."""
+
+from attn_lab.training.batches import batchify, n_windows, windows
+from attn_lab.training.evaluation import evaluate
+from attn_lab.training.interrupt import Interrupted
+from attn_lab.training.loop import train_epoch
+from attn_lab.training.recipes import RECIPES, Recipe, recipe
+from attn_lab.training.run_folder import RunFolder
+from attn_lab.training.trainer import Diverged, Outcome, PreflightFailed, Settings, train
+
+__all__ = [
+    "RECIPES",
+    "Diverged",
+    "Interrupted",
+    "Outcome",
+    "PreflightFailed",
+    "Recipe",
+    "RunFolder",
+    "Settings",
+    "batchify",
+    "evaluate",
+    "n_windows",
+    "recipe",
+    "train",
+    "train_epoch",
+    "windows",
+]

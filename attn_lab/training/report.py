@@ -1,0 +1,142 @@
+"""The report of a run, made from its folder alone, so that it can be written again at any time."""
+
+import math
+from typing import Any
+
+from attn_lab.files import write_text
+from attn_lab.tables import Row, markdown_table
+from attn_lab.training.baselines import REFERENCES
+from attn_lab.training.curves import plot_curves
+from attn_lab.training.progress import perplexity
+from attn_lab.training.run_folder import RunFolder
+
+
+def write_report(run: RunFolder) -> None:
+    """report.md and curves.png, of as much of the run as there is."""
+    plot_curves(run)
+    sections = [_title(run), _result(run), _curve(run), _epochs(run), _comparison(run), _preflight(run), _settings(run)]
+    write_text(run.report_file, "\n\n".join(filter(None, sections)) + "\n")
+
+
+def _title(run: RunFolder) -> str:
+    config = run.read_config()
+    protocol = config["protocol"]
+    return f"# {protocol['corpus']}, recipe {config['recipe']['name']}"
+
+
+def _result(run: RunFolder) -> str:
+    config, tests, valid = run.read_config(), run.metrics("test"), run.metrics("valid")
+    if not valid:
+        return "The run has not finished an epoch yet."
+    best = min(valid, key=lambda m: m["loss"])
+    rows = [
+        (
+            "validation",
+            f"{best['loss']:.4f}",
+            f"{perplexity(best['loss']):.2f}",
+            per_word(config, "valid", best["loss"]),
+        )
+    ]
+    if tests:
+        loss = tests[-1]["loss"]
+        rows.append(
+            ("**test**", f"**{loss:.4f}**", f"**{perplexity(loss):.2f}**", f"**{per_word(config, 'test', loss)}**")
+        )
+    table = markdown_table(("split", "nats per token", "perplexity", "nats per raw word"), rows)
+    state = f"Weights of epoch {best['epoch']}, the best on the validation text."
+    if not tests:
+        state += " The run is not finished: the test text has not been read."
+    return "\n\n".join(filter(None, [state, table, _warnings(config, best["loss"])]))
+
+
+def per_word(config: dict[str, Any], split: str, loss: float) -> str:
+    """Nats per word of the raw text: comparable across tokenizers, which divide the text differently."""
+    protocol = config["protocol"]
+    return f"{loss * protocol['tokens'][split] / protocol['raw_words'][split]:.4f}"
+
+
+def _warnings(config: dict[str, Any], valid_loss: float) -> str:
+    warnings = []
+    floor = config["protocol"]["entropy_floor"]
+    if floor is not None and valid_loss < floor:
+        warnings.append(
+            f"**Too good to be true**: the loss is below the language's own entropy, {floor:.4f} nats per token. "
+            "Some target is visible to the model."
+        )
+    failed = [c["name"] for c in config["preflight"] if not c["passed"]]
+    if failed:
+        warnings.append(
+            f"**The preflight failed and was overridden**: {'; '.join(failed)}. These figures prove nothing."
+        )
+    return "\n\n".join(warnings)
+
+
+def _curve(run: RunFolder) -> str:
+    return f"![Loss and perplexity over the run]({run.curves_file.name})" if run.curves_file.exists() else ""
+
+
+def _epochs(run: RunFolder) -> str:
+    rows = [
+        (str(m["epoch"]), f"{perplexity(m['train_loss']):.2f}", f"{perplexity(m['loss']):.2f}", f"{m['loss']:.4f}")
+        for m in run.metrics("valid")
+    ]
+    header = (
+        "epoch",
+        "training perplexity (while learning, with dropout)",
+        "validation perplexity",
+        "validation nats per token",
+    )
+    return "## Epochs\n\n" + markdown_table(header, rows) if rows else ""
+
+
+def _comparison(run: RunFolder) -> str:
+    config = run.read_config()
+    protocol, tests = config["protocol"], run.metrics("test")
+    rows: list[tuple[float, Row]] = []
+
+    def add(model: str, ppl: float, source: str) -> None:
+        rows.append((ppl, (model, f"{ppl:.1f}", per_word(config, "test", math.log(ppl)), source)))
+
+    add("unigram", perplexity(protocol["unigram_loss"]["test"]), "computed with this run")
+    if tests:
+        add("**this run**", perplexity(tests[-1]["loss"]), f"{config['parameters']:,} parameters")
+    if protocol["entropy_floor"] is not None:
+        add("the language itself", math.exp(protocol["entropy_floor"]), "its exact entropy")
+    for reference in REFERENCES.get((protocol["corpus"], protocol["tokenizer"]), ()):
+        add(reference.model, reference.perplexity, reference.source)
+    table = markdown_table(
+        ("model", "test perplexity", "nats per raw word", "source"), [row for _, row in sorted(rows, reverse=True)]
+    )
+    tokens = ", ".join(f"{name} {n:,}" for name, n in protocol["tokens"].items())
+    words = ", ".join(f"{name} {n:,}" for name, n in protocol["raw_words"].items())
+    return (
+        "## Beside others, under the same protocol\n\n"
+        f"Protocol: corpus `{protocol['corpus']}`, tokenizer `{protocol['tokenizer']}`, {protocol['types']:,} types; "
+        f"tokens: {tokens}; raw words: {words}. Windows of {config['recipe']['window']} tokens, each read without the "
+        "one before it. Perplexity is exp(nats per token); it compares only within a protocol, nats per raw word also "
+        f"across.\n\n{table}"
+    )
+
+
+def _preflight(run: RunFolder) -> str:
+    config = run.read_config()
+    checks = config["preflight"]
+    passed = sum(c["passed"] for c in checks)
+    seconds = sum(c["seconds"] for c in checks)
+    text = f"{passed} of {len(checks)} checks passed on this device, in {seconds:.1f} s, before the first step."
+    if config["replaced_parts"]:
+        text += f" Parts that are not the reference's: {', '.join(config['replaced_parts'])}."
+    rows = [(c["subject"], c["name"], "passed" if c["passed"] else f"**failed**: {c['message']}") for c in checks]
+    return f"## Preflight\n\n{text}\n\n" + markdown_table(("part", "property", "result"), rows)
+
+
+def _settings(run: RunFolder) -> str:
+    config, trained = run.read_config(), run.metrics("train")
+    rows = [(name, str(value)) for name, value in config["recipe"].items() if name != "about"]
+    rows += [(name, str(config[name])) for name in ("device", "precision")]
+    rows += [("parameters", f"{config['parameters']:,}"), ("steps per epoch", f"{config['steps_per_epoch']:,}")]
+    if trained:
+        speeds = sorted(m["tokens_per_second"] for m in trained)
+        rows.append(("tokens per second (median)", f"{speeds[len(speeds) // 2]:,}"))
+    rows += list(config["versions"].items())
+    return "## Settings and versions\n\n" + markdown_table(("setting", "value"), rows)
