@@ -110,12 +110,13 @@ def _settings(resumed: Path | None, corpus: str | None, recipe_name: str | None,
         corpus = corpus or "pydoc"
         return Settings(recipe(recipe_name or ("notebook" if corpus == "ptb" else "quick")), corpus, tokenizer)
     settings = Settings.from_dict(RunFolder.existing(resumed).read_config())
-    given: dict[str, Any] = {
-        "corpus": corpus,
-        "tokenizer": tokenizer,
-        "recipe": recipe(recipe_name) if recipe_name else None,
-    }
-    return replace(settings, **{name: value for name, value in given.items() if value is not None})
+    given = {"corpus": corpus, "tokenizer": tokenizer, "recipe": recipe(recipe_name) if recipe_name else None}
+    return replace(settings, **_chosen(given))
+
+
+def _chosen(options: dict[str, Any]) -> dict[str, Any]:
+    """Without those that were left out."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 @app.command()
