@@ -4,10 +4,10 @@
 language whose entropy is known, and `load("some/folder")` is your own text.
 """
 
-import difflib
 import os
 from pathlib import Path
 
+from attn_lab.choices import check_choice
 from attn_lab.corpora import folder, ptb, pydoc, toy
 from attn_lab.corpora.corpus import SPLITS, Corpus, CorpusError
 from attn_lab.corpora.tokenizers import TOKENIZERS, Tokenizer, basic_english, words_eos
@@ -65,14 +65,12 @@ def load(
 
 
 def _check_folder(name: str | os.PathLike[str]) -> None:
-    path = Path(name).expanduser()
-    if path.is_dir() and str(name):
+    expected = "a folder that holds train.txt, valid.txt and test.txt"
+    path, text = Path(os.path.expanduser(name)), str(name)
+    if text and path.is_dir():
         return
-    expected = f"expected {', '.join(map(repr, NAMES))} or a folder that holds train.txt, valid.txt and test.txt"
     if path.is_file():
-        raise NotADirectoryError(f"the corpus {str(name)!r} is a file; {expected}")
-    if not isinstance(name, str) or not name or name[0] in "~." or any(sign in name for sign in "/\\"):  # a path
-        raise FileNotFoundError(f"there is no folder {str(name)!r}; {expected}")
-    near = difflib.get_close_matches(name.lower(), NAMES, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"unknown corpus {name!r}: {expected}{hint}")
+        raise NotADirectoryError(f"expected {expected}; the corpus {text!r} is a file. Name the folder that it is in")
+    if not isinstance(name, str) or text.startswith((".", "~")) or "/" in text or "\\" in text:
+        raise FileNotFoundError(f"expected {expected}, or one of {', '.join(NAMES)}; there is no folder {text!r}")
+    check_choice("corpus", text, [*NAMES, expected])

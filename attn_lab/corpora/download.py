@@ -28,7 +28,7 @@ def cache_folder(corpus: str) -> Path:
     """Where a corpus is kept: below ATTN_LAB_CACHE, or else the system's cache folder."""
     import pooch
 
-    return Path(os.environ.get("ATTN_LAB_CACHE") or pooch.os_cache("attn-lab")).expanduser() / corpus
+    return Path(os.path.expanduser(os.environ.get("ATTN_LAB_CACHE") or pooch.os_cache("attn-lab")), corpus)
 
 
 def verify(path: Path, file: RemoteFile) -> None:
@@ -92,16 +92,18 @@ def _lock(path: Path) -> Iterator[None]:
 
     lock = portalocker.Lock(path, timeout=LOCK_SECONDS, check_interval=0.1)
     try:
+        lock.acquire(fail_when_locked=True)
+    except portalocker.AlreadyLocked:
+        print(f"another process is downloading; waiting for its lock {str(path)!r}", file=sys.stderr)
         try:
-            lock.acquire(timeout=0)
-        except portalocker.LockException:
-            print(f"another process is downloading; waiting for its lock {str(path)!r}", file=sys.stderr)
             lock.acquire()
-    except portalocker.LockException as error:
-        raise TimeoutError(
-            f"another process has held the lock {str(path)!r} for {LOCK_SECONDS:.0f} seconds; "
-            "expected its download to end. End that process, or name a folder with the files by --data-dir"
-        ) from error
+        except portalocker.LockException as error:
+            raise TimeoutError(
+                f"another process has held the lock {str(path)!r} for {LOCK_SECONDS:.0f} seconds; expected its "
+                "download to end. End that process, or name a folder that holds the corpus's files by --data-dir"
+            ) from error
+    except portalocker.LockException as error:  # a file system without locks
+        raise OSError(f"{str(path)!r} cannot be locked: {error}") from error
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ def load(path: str | os.PathLike[str], tokenizer: str | Tokenizer | None = None)
         OSError: a file cannot be read.
         ValueError, TypeError: the tokenizer is none (see attn_lab.corpora.load).
     """
-    path = Path(path).expanduser().resolve()
+    path = Path(os.path.expanduser(path)).resolve()
     texts = {split: read_lines(_find(path, split)) for split in SPLITS}
     return build(path.name, texts, tokenizer)
 

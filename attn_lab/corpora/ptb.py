@@ -54,7 +54,7 @@ def files(root: str | os.PathLike[str] | None = None) -> dict[str, Path]:
     if not named:
         folder = fetch("ptb", URL, list(FILES.values()))
         return {split: folder / FILES[split].name for split in SPLITS}
-    folder = Path(named).expanduser()
+    folder = Path(os.path.expanduser(named))
     missing = [file.name for file in FILES.values() if not (folder / file.name).is_file()]
     if missing:
         raise FileNotFoundError(

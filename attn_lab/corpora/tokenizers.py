@@ -1,7 +1,8 @@
 """Tokenizers: a line of text in, its tokens out."""
 
-import difflib
 from collections.abc import Callable
+
+from attn_lab.choices import check_choice
 
 Tokenizer = Callable[[str], list[str]]
 
@@ -37,11 +38,7 @@ def find(tokenizer: str | Tokenizer | None) -> tuple[str, Tokenizer]:
     if tokenizer is None:
         tokenizer = "basic_english"
     if isinstance(tokenizer, str):
-        if tokenizer in TOKENIZERS:
-            return tokenizer, TOKENIZERS[tokenizer]
-        near = difflib.get_close_matches(tokenizer.lower(), TOKENIZERS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"unknown tokenizer {tokenizer!r}: expected {', '.join(map(repr, TOKENIZERS))}{hint}")
+        return tokenizer, TOKENIZERS[check_choice("tokenizer", tokenizer, TOKENIZERS)]
     if not callable(tokenizer):
         raise TypeError(f"expected a tokenizer's name or a function from a line to its tokens; got {tokenizer!r}")
     return getattr(tokenizer, "__name__", type(tokenizer).__name__), tokenizer

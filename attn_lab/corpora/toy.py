@@ -6,8 +6,7 @@ does and no other animal would do:
     the dog near the cat barks .
     near the cat the dog growls .
 
-The verb fits the subject, two or five words back, and not the nearer or the first noun: a model that does not attend to
-its past cannot know it.
+The verb fits the subject, which is one word back or four: a model that cannot attend that far does not know it.
 """
 
 import math

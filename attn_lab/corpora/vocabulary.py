@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -11,6 +10,8 @@ from pathlib import Path
 import torch
 from jaxtyping import Int, Int64
 from torch import Tensor
+
+from attn_lab.files import write_text
 
 _FORMAT = "attn-lab vocabulary 1"
 
@@ -112,21 +113,13 @@ class Vocabulary:
         return [self.tokens[i] for i in places]
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Written to a temporary file beside `path` and then renamed: `path` is the old file or the new, never a part.
+        """The vocabulary as a file, for `from_json`. `path` is the old file or the new one, never a part of it.
 
         Raises:
             OSError: the folder is missing or cannot be written to.
         """
-        path = Path(path)
         content = {"format": _FORMAT, "default_index": self.default_index, "tokens": self.tokens}
-        descriptor, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                json.dump(content, file)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_text(Path(path), json.dumps(content))
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> "Vocabulary":
