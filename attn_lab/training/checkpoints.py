@@ -1,5 +1,7 @@
 """Checkpoints: weights without pickle, and the full state that a run resumes from. Every write is atomic."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,26 @@ class Progress:
     seconds: float = 0.0  # of training, over all its sittings
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """`atomic`, with every library's way of saying that the disk is full turned into one."""
+    try:
+        with atomic(path) as temporary:
+            yield temporary
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise OSError(
+            f"could not write {path}: {_first_line(error)}. Is the disk full? What was saved before is whole: "
+            f"make room, then go on with: attn-lab train --resume --run {path.parent}"
+        ) from error
+
+
 def save_weights(model: nn.Module, path: Path) -> None:
-    """The weights alone, as safetensors; tied weights are stored once."""
-    with atomic(path) as temporary:
+    """The weights alone, as safetensors; tied weights are stored once.
+
+    Raises:
+        OSError: the disk is full or not writable; the file of before is whole.
+    """
+    with _writing(path) as temporary:
         save_model(model, str(temporary))
 
 
@@ -42,21 +61,25 @@ def load_weights(model: nn.Module, path: Path) -> None:
     try:
         load_model(model, str(path))
     except (SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = _first_line(error)
         raise ValueError(
             f"expected weights of this model in {path}; {reason}. Damaged, or of another recipe?"
         ) from error
 
 
 def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Everything that the next step depends on: weights, optimizer, random numbers, progress."""
+    """Everything that the next step depends on: weights, optimizer, random numbers, progress.
+
+    Raises:
+        OSError: the disk is full or not writable; the file of before is whole.
+    """
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "random": random_state(),
         "progress": asdict(progress),
     }
-    with atomic(path) as temporary:
+    with _writing(path) as temporary:
         torch.save(state, temporary)
 
 
@@ -78,7 +101,7 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
     except OSError:
         raise
     except Exception as error:  # torch.load raises whatever its unpickler stumbles on
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = _first_line(error)
         raise ValueError(
             f"expected a state to resume from in {path}; {reason}. Damaged, or of another recipe?"
         ) from error
@@ -103,3 +126,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
     if "mps" in state and torch.backends.mps.is_available():
         torch.mps.set_rng_state(state["mps"])
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

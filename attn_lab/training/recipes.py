@@ -49,17 +49,16 @@ class Recipe:
 
     def model(self, ntoken: int, parts: Parts) -> nn.Module:
         """The recipe's model, of these parts."""
-        return parts.model(
-            ntoken,
-            self.d_model,
-            self.nhead,
-            self.d_hid,
-            self.nlayers,
-            dropout=self.dropout,
-            scale_embedding=self.scale_embedding,
-            tie_weights=self.tie_weights,
-            norm_first=self.norm_first,
-        )
+        shape = (self.d_model, self.nhead, self.d_hid, self.nlayers)
+        return parts.model(ntoken, *shape, dropout=self.dropout, **self.switches())
+
+    def switches(self) -> dict[str, bool]:
+        """The model's options that change what it computes: the preflight checks the model with these."""
+        return {
+            "scale_embedding": self.scale_embedding,
+            "tie_weights": self.tie_weights,
+            "norm_first": self.norm_first,
+        }
 
     def optimizer_for(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
         """The recipe's optimizer."""

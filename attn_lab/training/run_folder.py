@@ -118,6 +118,8 @@ class RunFolder:
                 f"the run folder {self.path} is being written by another process; wait, or name another with --run"
             ) from error
         try:
+            for leftover in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
+                leftover.unlink()
             yield
         finally:
             lock.release()

@@ -16,7 +16,7 @@ from attn_lab.training.checkpoints import load_weights
 from attn_lab.training.devices import accelerator_for
 from attn_lab.training.evaluation import evaluate
 from attn_lab.training.run_folder import RunFolder
-from attn_lab.training.trainer import Settings
+from attn_lab.training.settings import Settings
 
 
 @dataclass(frozen=True)

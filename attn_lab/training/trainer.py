@@ -3,7 +3,7 @@
 import itertools
 import math
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -20,9 +20,9 @@ from attn_lab.training.evaluation import evaluate
 from attn_lab.training.interrupt import Interrupted, StopRequest, stop_requests
 from attn_lab.training.loop import train_epoch
 from attn_lab.training.progress import Display, perplexity
-from attn_lab.training.recipes import Recipe
 from attn_lab.training.report import write_report
 from attn_lab.training.run_folder import RunFolder
+from attn_lab.training.settings import Settings
 from attn_lab.training.versions import versions
 
 LOG_EVERY = 20  # steps between two looks at the loss: on a GPU each look waits for the device
@@ -34,31 +34,6 @@ class PreflightFailed(ValueError):
 
 class Diverged(ValueError):
     """The loss is no number any more."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What decides a run; written to config.json, and read back by --resume."""
-
-    recipe: Recipe
-    corpus: str = "pydoc"
-    tokenizer: str | None = None
-    data_dir: str | None = None
-    device: str = "auto"
-    precision: str = "fp32"
-    save_every: int = 200  # steps between two checkpoints
-    ignore_preflight: bool = False
-    parts_file: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """For config.json."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, config: dict[str, Any]) -> "Settings":
-        """From config.json, which holds more than the settings."""
-        names = {f.name for f in fields(cls)}
-        return cls(**{k: v for k, v in config.items() if k in names} | {"recipe": Recipe(**config["recipe"])})
 
 
 @dataclass(frozen=True)
@@ -103,7 +78,7 @@ def train(
     if is_new and resume:
         raise FileNotFoundError(f"expected the folder of a run to resume; {run.path} has no {run.config_file.name}")
     if resume:
-        _check_same_run(Settings.from_dict(run.read_config()), settings, run)
+        Settings.from_dict(run.read_config()).check_same_run(settings, run.path)
     settings = replace(settings, device=resolve_device(settings.device))
     corpus = corpora.load(settings.corpus, tokenizer=settings.tokenizer, root=settings.data_dir)
     with run.locked(), stop_requests() as stop:
@@ -162,7 +137,12 @@ class Trainer:
 
     def _preflight(self) -> list[CheckResult]:
         self.console.print("preflight: proving the parts equal to PyTorch's on this device", highlight=False)
-        results = preflight(self.parts, device=str(self.accelerator.device), precision=self.settings.precision)
+        results = preflight(
+            self.parts,
+            device=self.accelerator.device,
+            precision=self.settings.precision,
+            model_options=self.recipe.switches(),
+        )
         failed = [r for r in results if not r.passed]
         summary = f"preflight: {len(results) - len(failed)} of {len(results)} checks passed"
         self.console.print(f"{summary} in {sum(r.seconds for r in results):.1f} s", highlight=False)
@@ -296,17 +276,4 @@ class Trainer:
             f"{what} at step {step:,} (epoch {self.progress.epoch + 1}, learning rate "
             f"{self.recipe.learning_rate(self.progress.epoch):g}); the last good checkpoint: {good}. "
             "A lower learning rate or a smaller clip usually helps"
-        )
-
-
-def _check_same_run(before: Settings, now: Settings, run: RunFolder) -> None:
-    """A resumed run must be the run that was stopped; only where it runs may change."""
-    old, new = ({"corpus": s.corpus, "tokenizer": s.tokenizer} | s.recipe.to_dict() for s in (before, now))
-    different = [
-        f"{name} = {old[name]!r}, not {new[name]!r}" for name in old if name != "about" and old[name] != new[name]
-    ]
-    if different:
-        raise ValueError(
-            f"the run in {run.path} is of another recipe or corpus: it has {', '.join(different)}. "
-            "Leave these options out to resume it, or name another folder with --run"
         )
