@@ -2,8 +2,11 @@
 
 from attn_lab.checks.check import Check
 from attn_lab.checks.equivalences import EQUIVALENCES
+from attn_lab.checks.laws_of_attention import ATTENTION_LAWS
+from attn_lab.checks.laws_of_models import MODEL_LAWS
+from attn_lab.checks.laws_of_modules import MODULE_LAWS
 
-ALL: tuple[Check, ...] = EQUIVALENCES
+ALL: tuple[Check, ...] = (*EQUIVALENCES, *ATTENTION_LAWS, *MODULE_LAWS, *MODEL_LAWS)
 
 
 def for_subject(subject: str) -> tuple[Check, ...]:

@@ -19,7 +19,12 @@ Body = Callable[[Any, Any, Setting], None]
 
 
 class CheckFailed(AssertionError):
-    """A check does not hold; the message is the property, what went wrong, and the smallest case that shows it."""
+    """A check does not hold: `reason` says what went wrong, `case` is the smallest case that shows it."""
+
+    def __init__(self, name: str, reason: str, case: object) -> None:
+        super().__init__(f"{name}: {reason}\n  smallest case: {describe(case)}")
+        self.reason = reason
+        self.case = case
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Check:
         )
         @given(self.strategy)
         def attempt(case: Any) -> None:
-            torch.manual_seed(0)  # a part that drops at random drops the same way each time
+            _seed(setting.device)  # a part that drops at random drops the same way each time
             try:
                 self.body(implementation, case, setting)
             except KeyboardInterrupt:
@@ -87,7 +92,7 @@ class Check:
                 attempt()
             except (AssertionError, errors.Flaky):
                 case, error = failure[0]
-                raise CheckFailed(f"{self.name}: {explain(error)}\n  smallest case: {describe(case)}") from error
+                raise CheckFailed(self.name, explain(error), case) from error
 
     def narrowed(self, **switches: object) -> "Check":
         """The same check on cases whose switches of these names are set so; other names are ignored."""
@@ -126,11 +131,24 @@ def _own_line(error: BaseException) -> str:
 _NOT_A_PART = ("site-packages", "dist-packages", "attn_lab/checks/", "<@beartype")
 
 
+def _seed(device: torch.device | str) -> None:
+    # Not torch.manual_seed: it also formats the call stack for devices that are not in use, a millisecond each time.
+    torch.default_generator.manual_seed(0)
+    accelerator = _accelerator(device)
+    if accelerator:
+        accelerator.manual_seed(0)
+
+
+def _accelerator(device: torch.device | str) -> Any:
+    """PyTorch's module for the device (torch.cuda, torch.mps ...); None for a CPU."""
+    kind = torch.device(device).type
+    return None if kind == "cpu" else getattr(torch, kind, None)
+
+
 @contextmanager
 def random_state_kept(device: torch.device | str) -> Iterator[None]:
     """Puts back the state of Python's, PyTorch's and the device's random numbers (Hypothesis puts back NumPy's)."""
-    kind = torch.device(device).type
-    accelerator = None if kind == "cpu" else getattr(torch, kind, None)
+    accelerator = _accelerator(device)
     python, cpu = random.getstate(), torch.get_rng_state()
     there = accelerator.get_rng_state() if accelerator else None
     try:
@@ -138,5 +156,5 @@ def random_state_kept(device: torch.device | str) -> Iterator[None]:
     finally:
         random.setstate(python)
         torch.set_rng_state(cpu)
-        if accelerator and there is not None:
+        if accelerator:
             accelerator.set_rng_state(there)

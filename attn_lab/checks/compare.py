@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from attn_lab.checks import oracles
+from attn_lab.checks.cases import fill, generator
 from attn_lab.checks.oracles import Names
 from attn_lab.checks.setting import HALF, Setting
-from attn_lab.checks.strategies import fill, generator
 
 Forward = Callable[..., Tensor]
 

@@ -1,18 +1,14 @@
 """Equal to PyTorch: outputs and gradients of every part against the same part of PyTorch's, or a plain loop."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import attn_lab
 from attn_lab.checks import oracles, strategies
-from attn_lab.checks.check import Check
-from attn_lab.checks.compare import agree, compare, require
-from attn_lab.checks.setting import EXACT, Setting
-from attn_lab.checks.strategies import (
+from attn_lab.checks.building import Part, block_of
+from attn_lab.checks.cases import (
     AttentionCase,
     EncoderCase,
     LanguageModelCase,
@@ -20,8 +16,10 @@ from attn_lab.checks.strategies import (
     MultiHeadCase,
     PositionsCase,
 )
-
-Part = Callable[..., Any]
+from attn_lab.checks.check import Check
+from attn_lab.checks.compare import agree, compare, require
+from attn_lab.checks.fixed_dropout import FixedDropout
+from attn_lab.checks.setting import EXACT, Setting
 
 
 def _attention_is_sdpa(attention: Part, case: AttentionCase, setting: Setting = EXACT) -> None:
@@ -62,20 +60,21 @@ def _multihead_is_pytorchs(module: Part, case: MultiHeadCase, setting: Setting =
     )
 
 
-def reference_block(case: EncoderCase, block: Part = attn_lab.EncoderBlock, dropout: float = 0.0) -> nn.Module:
-    """A block of the case's kind around the reference's attention; the activation is named only if it is not ReLU."""
-    options = {"activation": F.gelu} if case.activation == "gelu" else {}
-    attn = attn_lab.MultiHeadSelfAttention(case.d_model, case.h)
-    return block(attn, case.d_model, case.d_hid, dropout=dropout, norm_first=case.norm_first, **options)
-
-
 def _block_is_pytorchs(block: Part, case: EncoderCase, setting: Setting = EXACT) -> None:
-    ours = setting.build(lambda: reference_block(case, block))
+    ours = setting.build(lambda: block_of(case, 0.0, block))
     _encoder_is(ours, oracles.block(case), oracles.block_forward, oracles.BLOCK, case, setting)
 
 
+def _block_drops_as_pytorchs(block: Part, case: EncoderCase, setting: Setting = EXACT) -> None:
+    ours = setting.build(lambda: block_of(case, 0.5, block))
+    theirs = oracles.block(case, dropout=0.5)
+    theirs.self_attn.dropout = 0.0  # that of the weights is the attention module's business
+    with FixedDropout():
+        _encoder_is(ours, theirs, oracles.block_forward, oracles.BLOCK, case, setting)
+
+
 def _encoder_is_pytorchs(encoder: Part, case: EncoderCase, setting: Setting = EXACT) -> None:
-    ours = setting.build(lambda: encoder(reference_block(case), case.n_blocks))
+    ours = setting.build(lambda: encoder(block_of(case, 0.0), case.n_blocks))
     theirs = oracles.encoder(oracles.block(case), case.n_blocks)
     _encoder_is(ours, theirs, oracles.encoder_forward, oracles.encoder_names(case.n_blocks), case, setting)
 
@@ -181,13 +180,19 @@ multihead_is_pytorchs = Check(
 block_is_pytorchs = Check(
     "an encoder block equals nn.TransformerEncoderLayer, gradients too",
     "block",
-    strategies.encoder_cases(),
+    strategies.encoder_cases(activations=("relu", "gelu")),
     _block_is_pytorchs,
+)
+block_drops_as_pytorchs = Check(
+    "an encoder block drops where nn.TransformerEncoderLayer drops",
+    "block",
+    strategies.encoder_cases(activations=("relu", "gelu")),
+    _block_drops_as_pytorchs,
 )
 encoder_is_pytorchs = Check(
     "a stack of blocks equals nn.TransformerEncoder, gradients too",
     "encoder",
-    strategies.encoder_cases(),
+    strategies.encoder_cases(activations=("relu", "gelu")),
     _encoder_is_pytorchs,
 )
 positions_are_the_formula = Check(
@@ -231,6 +236,7 @@ EQUIVALENCES = (
     attention_is_loop,
     multihead_is_pytorchs,
     block_is_pytorchs,
+    block_drops_as_pytorchs,
     encoder_is_pytorchs,
     positions_are_the_formula,
     late_positions_are_the_formula,

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attn_lab.checks.strategies import EncoderCase, LanguageModelCase, generator
+from attn_lab.checks.cases import EncoderCase, LanguageModelCase, generator
 
 Names = Mapping[str, tuple[str, int | None]]
 
@@ -208,13 +208,13 @@ class LanguageModel(nn.Module):
 
 def parameter(module: nn.Module, name: str) -> Tensor:
     """The parameter of this dotted name; where there is none, an error that says which names there are."""
-    found = dict(module.named_parameters(remove_duplicate=False)).get(name)
-    if found is None:
-        names = ", ".join(dict(module.named_parameters())) or "none"
-        raise AssertionError(
-            f"{type(module).__name__} must have the parameter {name}, since weights are copied by name; it has: {names}"
-        )
-    return found
+    try:
+        return module.get_parameter(name)
+    except AttributeError:
+        names = ", ".join(name for name, _ in module.named_parameters()) or "none"
+    raise AssertionError(
+        f"{type(module).__name__} must have the parameter {name}, since weights are copied by name; it has: {names}"
+    )
 
 
 def third(tensor: Tensor, which: int | None) -> Tensor:

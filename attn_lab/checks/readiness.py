@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from attn_lab.checks.catalogue import ALL
-from attn_lab.checks.check import Check, explain
+from attn_lab.checks.check import Check, CheckFailed, describe
 from attn_lab.checks.setting import Setting
 from attn_lab.parts import Parts
 
@@ -53,7 +53,7 @@ def preflight(
         parts: what the model is built of.
         device: where.
         precision: "fp32" checks float64, where the device has it, and float32; "bf16" also under autocast.
-        max_examples: cases for each check.
+        max_examples: cases for each check, in the most exact setting; a third of them in the others.
         model_options: what the run passes to `parts.model`, such as `norm_first=True`: only such models are checked.
 
     Raises:
@@ -64,11 +64,14 @@ def preflight(
     options = dict(model_options or {})
     switches = {**SWITCHES, **{name: value for name, value in options.items() if name in SWITCHES}}
     needed = [c for c in ALL if c.preflight and all(switches[name] == value for name, value in c.only.items())]
-    return [
-        _result(check.narrowed(**switches), _part(parts, check.subject, options), setting, max_examples)
-        for setting in _settings(device, precision)
-        for check in needed
-    ]
+    results = []
+    for k, setting in enumerate(_settings(device, precision)):
+        # The first and most exact setting is where a wrong part shows; the others show that the numbers hold there.
+        examples = max_examples if k == 0 else max(1, max_examples // 3)
+        for check in needed:
+            part = _part(parts, check.subject, options)
+            results.append(_result(check.narrowed(**switches), part, setting, examples))
+    return results
 
 
 def _part(parts: Parts, subject: str, options: Mapping[str, Any]) -> Callable[..., Any]:
@@ -103,8 +106,6 @@ def _result(check: Check, part: Callable[..., Any], setting: Setting, max_exampl
         check.run(
             part, device=setting.device, dtype=setting.dtype, autocast=setting.autocast, max_examples=max_examples
         )
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        message = explain(error)
+    except CheckFailed as failure:
+        message = f"{failure.reason}; smallest case: {describe(failure.case)}"
     return CheckResult(f"{check.name} ({setting})", check.subject, not message, time.perf_counter() - begin, message)

@@ -1,0 +1,164 @@
+"""Laws of positions and of the language model as a whole."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from attn_lab.checks import oracles, strategies
+from attn_lab.checks.building import Part
+from attn_lab.checks.cases import LanguageModelCase, PositionsCase, fill, generator
+from attn_lab.checks.check import Check
+from attn_lab.checks.compare import agree, gradients, leaf, require
+from attn_lab.checks.laws_of_modules import blocks_start_apart
+from attn_lab.checks.setting import EXACT, Setting
+
+AXES = "b n v"
+CAUSAL = {"causal": True}
+
+
+def _positions_drop_in_training(positions: Part, case: PositionsCase, setting: Setting = EXACT) -> None:
+    module = setting.build(lambda: positions(case.d_model, 0.5, case.n))
+    x = setting.put(case.tensor())
+    before = x.clone()
+    with setting.running():
+        resting, training = module.eval()(x), module.train()(x)
+        plain = setting.build(lambda: positions(case.d_model, 0.0, case.n))(x)
+    require(torch.equal(x, before), "x is changed in place")
+    agree(resting, plain, setting.tolerance, "the output in eval mode, against no dropout,", "b n d_model")
+    require(not torch.equal(training, resting), "dropout has no effect in training mode")
+
+
+def _positions_are_not_trained(positions: Part, case: PositionsCase, setting: Setting = EXACT) -> None:
+    module = setting.build(lambda: positions(case.d_model, 0.0, case.n))
+    names = [name for name, _ in module.named_parameters()]
+    require(not names, f"the paper's positions are fixed: a buffer, not the parameters {', '.join(names)}")
+
+
+def _model(part: Part, case: LanguageModelCase, setting: Setting, dropout: float = 0.0) -> nn.Module:
+    model = setting.build(lambda: part(*case.sizes, dropout=dropout, **case.options))
+    oracles.randomise(model, case.seed, setting.dtype)
+    return model
+
+
+def _logits(model: nn.Module, ids: Tensor, setting: Setting, *mask: Tensor) -> Tensor:
+    with setting.running():
+        return model(setting.put(ids), *map(setting.put, mask))
+
+
+def _gradient_at(model: nn.Module, ids: Tensor, now: int, setting: Setting) -> Tensor:
+    """The gradient of the logits at position `now` with respect to what the embedding returned, (b n d_model)."""
+    oracles.parameter(model, "embedding.weight")
+    seen: list[Tensor] = []
+
+    def cut(module: nn.Module, inputs: Sequence[Tensor], output: Tensor) -> Tensor:
+        seen.append(leaf(output))
+        return seen[-1]
+
+    handle = model.get_submodule("embedding").register_forward_hook(cut)
+    try:
+        logits = _logits(model, ids, setting)
+    finally:
+        handle.remove()
+    require(len(seen) == 1, f"the model must call its `embedding` once; it did so {len(seen)} times")
+    weights = torch.zeros(logits.shape, device="cpu")
+    weights[:, now] = fill(generator(now), *logits[:, now].shape)
+    return gradients(logits, {"embedding": seen[0]}, weights)["embedding"]
+
+
+def _no_leak(part: Part, case: LanguageModelCase, setting: Setting = EXACT) -> None:
+    now = case.seed % (case.n - 1)
+    gradient = _gradient_at(_model(part, case, setting), case.ids(), now, setting)
+    require(bool((gradient[:, now + 1 :] == 0).all()), "the logits of a position depend on a later token")
+
+
+def _targets_are_not_visible(part: Part, case: LanguageModelCase, setting: Setting = EXACT) -> None:
+    model, ids = _model(part, case, setting), case.ids()
+    now = case.seed % (case.n - 1)
+    other = ids.clone()
+    other[:, now + 1 :] = (other[:, now + 1 :] + 1) % case.ntoken
+    expected, actual = _logits(model, ids, setting), _logits(model, other, setting)
+    agree(
+        actual[:, : now + 1],
+        expected[:, : now + 1],
+        setting.tolerance,
+        "the output, when the tokens that it is to predict change,",
+        AXES,
+    )
+
+
+def _past_is_used(part: Part, case: LanguageModelCase, setting: Setting = EXACT) -> None:
+    gradient = _gradient_at(_model(part, case, setting), case.ids(), case.n - 1, setting)
+    require(bool((gradient[:, :-1] != 0).any()), "the last logits do not depend on any earlier token")
+
+
+def _prefix_is_enough(part: Part, case: LanguageModelCase, setting: Setting = EXACT) -> None:
+    model, ids = _model(part, case, setting), case.ids()
+    length = 1 + case.seed % (case.n - 1)
+    whole = _logits(model, ids, setting)
+    short = _logits(model, ids[:, :length], setting)
+    again = _logits(model, ids, setting)
+    agree(short, whole[:, :length], setting.tolerance, "the output for the beginning of a text alone", AXES)
+    agree(again, whole, setting.tolerance, "the output for a text after a shorter one", AXES)
+
+
+def _logits_are_finite(part: Part, case: LanguageModelCase, setting: Setting = EXACT) -> None:
+    model = setting.build(lambda: part(*case.sizes, dropout=0.1, **case.options))
+    logits = _logits(model.train(), case.ids(), setting)
+    require(bool(logits.isfinite().all()), "a new model's logits are not finite")
+    for name, gradient in gradients(logits, dict(model.named_parameters()), torch.ones(logits.shape)).items():
+        require(bool(gradient.isfinite().all()), f"a new model's gradient of {name} is not finite")
+
+
+def _dropout_is_for_training(part: Part, case: LanguageModelCase, setting: Setting = EXACT) -> None:
+    model, ids = _model(part, case, setting, dropout=0.5), case.ids()
+    expected = _logits(_model(part, case, setting).eval(), ids, setting)
+    resting = _logits(model.eval(), ids, setting)
+    agree(resting, expected, setting.tolerance, "the output in eval mode, against no dropout,", AXES)
+    require(not torch.equal(_logits(model.train(), ids, setting), resting), "dropout has no effect in training mode")
+
+
+def _state_makes_the_round_trip(part: Part, case: LanguageModelCase, setting: Setting = EXACT) -> None:
+    model, copy = _model(part, case, setting), _model(part, case.reseeded(), setting)
+    copy.load_state_dict(model.state_dict())
+    expected, actual = _logits(model, case.ids(), setting), _logits(copy, case.ids(), setting)
+    agree(actual, expected, setting.tolerance, "the output after state_dict and load_state_dict", AXES)
+
+
+def _blocks_start_apart(part: Part, case: LanguageModelCase, setting: Setting = EXACT) -> None:
+    blocks_start_apart(setting.build(lambda: part(*case.sizes, dropout=0.0, **case.options)), "encoder.blocks.")
+
+
+def _given_mask_is_used(part: Part, case: LanguageModelCase, setting: Setting = EXACT) -> None:
+    model, ids = _model(part, case, setting), case.ids()
+    length = 1 + case.seed % (case.n - 1)
+    earlier = torch.ones(case.n, case.n, dtype=torch.bool, device="cpu").tril()
+    real = (torch.arange(case.n, device="cpu") < length).expand(case.b, 1, 1, case.n)
+    padded = _logits(model, ids, setting, (earlier & real if case.causal else real))
+    alone = _logits(model, ids[:, :length], setting)
+    agree(padded[:, :length], alone, setting.tolerance, "the output of a padded text, against the text alone,", AXES)
+
+
+def _law(name: str, body: Part, *, causal: bool | None = None, preflight: bool = True) -> Check:
+    strategy = strategies.language_model_cases(causal=causal, shortest=2)
+    return Check(name, "language_model", strategy, body, CAUSAL if causal else {}, preflight)
+
+
+MODEL_LAWS = (
+    Check(
+        "positions drop in training and not in evaluation, and leave their input as it is",
+        "positions",
+        strategies.positions_cases(),
+        _positions_drop_in_training,
+    ),
+    Check("positions are fixed, not trained", "positions", strategies.positions_cases(), _positions_are_not_trained),
+    _law("no logits depend on a later token", _no_leak, causal=True),
+    _law("the tokens to be predicted are not visible", _targets_are_not_visible, causal=True),
+    _law("the last logits depend on the past", _past_is_used),
+    _law("the beginning of a text alone gets the same logits", _prefix_is_enough, causal=True),
+    _law("a new model's logits and gradients are finite", _logits_are_finite),
+    _law("the language model drops in training and not in evaluation", _dropout_is_for_training),
+    _law("the language model's state can be saved and loaded", _state_makes_the_round_trip),
+    _law("each block of the language model has initial weights of its own", _blocks_start_apart),
+    _law("a mask that is passed is used", _given_mask_is_used, preflight=False),
+)
