@@ -66,8 +66,7 @@ def fetch(corpus: str, url: str, files: Sequence[RemoteFile]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with _lock(folder / "download.lock"):
             for file in files:
-                if not _is_there(folder / file.name, file):
-                    _download(url + file.name, folder, file)
+                _download(url + file.name, folder, file)
     except (ConnectionError, TimeoutError):
         raise
     except OSError as error:
@@ -111,6 +110,7 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def _download(url: str, folder: Path, file: RemoteFile) -> None:
+    """The file in the folder; pooch keeps the one that is there if it is the expected one."""
     import pooch
     import requests
 

@@ -50,7 +50,7 @@ def files(root: str | os.PathLike[str] | None = None) -> dict[str, Path]:
         CorpusError: a file is not the one that torchtext and the literature read.
         ConnectionError, TimeoutError, OSError: see attn_lab.corpora.download.fetch.
     """
-    named = root if root is not None else os.environ.get("ATTN_LAB_DATA")
+    named = root or os.environ.get("ATTN_LAB_DATA")  # an empty one, ATTN_LAB_DATA= in a shell, names none
     if not named:
         folder = fetch("ptb", URL, list(FILES.values()))
         return {split: folder / FILES[split].name for split in SPLITS}

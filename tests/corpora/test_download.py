@@ -14,6 +14,7 @@ from pathlib import Path
 import pooch
 import portalocker
 import pytest
+import requests
 
 from attn_lab import corpora
 from attn_lab.corpora import download, ptb
@@ -212,6 +213,17 @@ def test_full_disk(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch)
         corpora.load("ptb")
     assert not isinstance(error.value, ConnectionError)
     assert {path.name for path in cache.iterdir()} == {"download.lock"}
+
+
+def test_a_reason_of_several_lines(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy's or a library's message of several lines in what should be one."""
+
+    def fail(*_: object) -> None:
+        raise requests.exceptions.ProxyError("no route\n  to the proxy")
+
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", fail)
+    with pytest.raises(ConnectionError, match=r"the download failed \(no route to the proxy\)"):
+        corpora.load("ptb")
 
 
 def test_lock_that_is_held_for_too_long(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

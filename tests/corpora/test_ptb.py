@@ -78,8 +78,9 @@ def test_a_folder_without_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(FileNotFoundError, match=message):
         corpora.load("ptb", root=tmp_path)
     monkeypatch.setenv("ATTN_LAB_DATA", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=message):
-        corpora.load("ptb")
+    for unnamed in (None, ""):
+        with pytest.raises(FileNotFoundError, match=message):
+            corpora.load("ptb", root=unnamed)
 
 
 def test_both_checksums_count(tmp_path: Path) -> None:

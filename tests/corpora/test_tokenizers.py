@@ -29,6 +29,8 @@ def test_basic_english_is_torchtexts(torchtext: ModuleType, line: str) -> None:
     [
         ("Hello, World!", ["hello", ",", "world", "!"]),
         ("it's (not) N.Y.?", ["it", "'", "s", "(", "not", ")", "n", ".", "y", ".", "?"]),
+        ("a'b.c,d(e)f!g?h", ["a", "'", "b", ".", "c", ",", "d", "(", "e", ")", "f", "!", "g", "?", "h"]),
+        ("Straße", ["straße"]),  # small letters, not case folding
         ("a;b:c", ["a", "b", "c"]),  # spaces, not tokens
         ('say "so"ever', ["say", "soever"]),  # gone, not a space
         ("one<br />two<BR />three", ["one", "two", "three"]),
