@@ -181,9 +181,9 @@ class MaskCase:
     """A length; of a padding mask the lengths of the texts, of a window its width and kind."""
 
     n: int
-    lengths: tuple[int, ...] = ()
-    window: int = 1
-    causal: bool = True
+    lengths: tuple[int, ...] | None = None
+    window: int | None = None
+    causal: bool | None = None
 
 
 def draw_mask(

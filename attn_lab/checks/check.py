@@ -105,8 +105,9 @@ class Check:
 
 
 def describe(case: Any) -> str:
-    """The case in a line: `b = 2, h = 1, ...`."""
-    return ", ".join(f"{f.name} = {getattr(case, f.name)!r}" for f in fields(case))
+    """The case in a line, `b = 2, h = 1, ...`, without what is left at its default."""
+    told = [(f.name, getattr(case, f.name)) for f in fields(case) if getattr(case, f.name) != f.default]
+    return ", ".join(f"{name} = {value!r}" for name, value in told)
 
 
 def explain(error: BaseException) -> str:

@@ -24,22 +24,26 @@ def agree(actual: Tensor, expected: Tensor, tolerance: float, what: str, axes: s
     require(isinstance(actual, Tensor), f"{what} must be a tensor; got {type(actual).__name__}")
     shape, wanted = tuple(actual.shape), tuple(expected.shape)
     require(shape == wanted, f"{what} must have the shape {_named(wanted, axes)}; got {_named(shape, axes)}")
-    actual = actual.detach().cpu().double()
-    expected = expected.detach().cpu().double()
+    show = "{!r}" if expected.dtype == torch.bool else "{:.6g}"
+    actual, expected = actual.detach().cpu(), expected.detach().cpu()
+    at = _place(actual.double(), expected.double(), tolerance)
+    if at is not None:
+        wanted_number, number = expected[at].item(), actual[at].item()
+        off = f" (off by {abs(number - wanted_number):.1e}; at most {tolerance:.0e} is allowed)" if tolerance else ""
+        found = f"expected {show.format(wanted_number)}, got {show.format(number)}{off}"
+        raise AssertionError(f"{what} differs{_at(at, axes)}: {found}")
+
+
+def _place(actual: Tensor, expected: Tensor, tolerance: float) -> tuple[int, ...] | None:
+    """Where the largest difference is, if it is too large."""
     if expected.numel() == 0:
-        return
+        return None
     difference = (actual - expected).abs()
     # NaN and infinity compare as the largest difference of all, unless both sides have the same infinity.
     difference = difference.nan_to_num(nan=torch.inf).masked_fill(actual == expected, 0.0)
     if difference.max() <= tolerance * max(1.0, float(expected.abs().max())):
-        return
-    flat = int(difference.argmax())
-    index = tuple(int(k) for k in torch.unravel_index(torch.tensor(flat), wanted))
-    require(
-        False,
-        f"{what} differs{_at(index, axes)}: expected {float(expected[index]):.6g}, got {float(actual[index]):.6g} "
-        f"(allowed difference {tolerance:.0e})",
-    )
+        return None
+    return tuple(int(k) for k in torch.unravel_index(difference.argmax(), expected.shape))
 
 
 def gradients(output: Tensor, leaves: Mapping[str, Tensor], weights: Tensor) -> dict[str, Tensor]:
@@ -113,4 +117,4 @@ def _at(index: tuple[int, ...], axes: str) -> str:
         return ""
     if len(names) != len(index):
         return f" at {list(index)}"
-    return " at " + ", ".join(f"{name} = {k}" for name, k in zip(names, index))
+    return " at " + ", ".join(f"{name} = {k}" for name, k in zip(names, index) if name != "1")

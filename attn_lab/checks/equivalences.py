@@ -119,17 +119,16 @@ def _mask_is_causal(mask: Part, case: MaskCase, setting: Setting = EXACT) -> Non
 
 
 def _padding_hides_keys(padding: Part, case: MaskCase, setting: Setting = EXACT) -> None:
-    actual = padding(torch.tensor(case.lengths, device=setting.device), case.n)
-    _same_mask(actual, [[[[j < length for j in range(case.n)]]] for length in case.lengths], "b 1 1 j")
+    lengths = case.lengths or ()
+    actual = padding(torch.tensor(lengths, device=setting.device), case.n)
+    _same_mask(actual, [[[[j < length for j in range(case.n)]]] for length in lengths], "b 1 1 j")
 
 
-def _window_is_the_nearest(window: Part, case: MaskCase, setting: Setting = EXACT) -> None:
+def _window_is_the_nearest(sliding_window: Part, case: MaskCase, setting: Setting = EXACT) -> None:
     with torch.device(setting.device):
-        actual = window(case.n, case.window, case.causal)
-    nearest = [
-        [j > i - case.window and (j <= i if case.causal else j < i + case.window) for j in range(case.n)]
-        for i in range(case.n)
-    ]
+        actual = sliding_window(case.n, case.window, case.causal)
+    window = case.window or 0
+    nearest = [[i - window < j < (i + 1 if case.causal else i + window) for j in range(case.n)] for i in range(case.n)]
     _same_mask(actual, nearest, "i j")
 
 

@@ -107,6 +107,7 @@ def _only_weights_are_dropped(part: Part, case: EncoderCase, setting: Setting = 
     training = output("attention_module", module.train(), x, None, setting)
     resting = output("attention_module", module.eval(), x, None, setting)
     agree(training, resting, setting.tolerance, "the output when the attention function does not drop", AXES)
+    require(len(handed) == 2, "the attention function that the module was given must be called once in each pass")
     require(callable(handed[0]), f"the attention function must get a dropout to apply; got {handed[0]!r}")
 
 

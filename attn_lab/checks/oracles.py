@@ -237,7 +237,7 @@ def randomise(module: nn.Module, seed: int, dtype: torch.dtype) -> None:
 
 def share_weights(ours: nn.Module, theirs: nn.Module, names: Names, seed: int, from_theirs: bool) -> None:
     """Random weights for both, drawn in one of them and copied to the other by name."""
-    dtype = next(ours.parameters()).dtype
+    dtype = next((weight.dtype for weight in ours.parameters()), torch.float64)
     randomise(ours, seed, dtype)
     randomise(theirs, seed + 1, dtype)
     with torch.no_grad():
