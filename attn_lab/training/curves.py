@@ -23,7 +23,7 @@ def plot_curves(run: RunFolder) -> None:
         [m["loss"] for m in train],
         color="0.75",
         lw=0.8,
-        label="training, each point 20 steps",
+        label="training, each point up to 20 steps",
     )
     if valid:
         axes.plot([m["step"] for m in valid], [m["loss"] for m in valid], "o-", color="C0", label="validation")

@@ -126,8 +126,12 @@ def _preflight(run: RunFolder) -> str:
     text = f"{passed} of {len(checks)} checks passed on this device, in {seconds:.1f} s, before the first step."
     if config["replaced_parts"]:
         text += f" Parts that are not the reference's: {', '.join(config['replaced_parts'])}."
-    rows = [(c["subject"], c["name"], "passed" if c["passed"] else f"**failed**: {c['message']}") for c in checks]
-    return f"## Preflight\n\n{text}\n\n" + markdown_table(("part", "property", "result"), rows)
+    parts = dict.fromkeys(c["subject"] for c in checks)
+    by_part = [(part, [c for c in checks if c["subject"] == part]) for part in parts]
+    rows = [(part, f"{sum(c['passed'] for c in own)} of {len(own)}") for part, own in by_part]
+    failed = [f"- **failed**: {c['subject']}: {c['name']}: {c['message']}" for c in checks if not c["passed"]]
+    table = markdown_table(("part", "properties that hold"), rows)
+    return "\n\n".join(filter(None, [f"## Preflight\n\n{text}", table, "\n".join(failed)]))
 
 
 def _settings(run: RunFolder) -> str:
