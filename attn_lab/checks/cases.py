@@ -4,7 +4,6 @@ A width is always heads times head width. `tensors` and its like return float64;
 """
 
 from dataclasses import dataclass, replace
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -92,7 +91,7 @@ class EncoderCase:
     weights_from_pytorch: bool
     seed: int
 
-    def reseeded(self) -> Self:
+    def reseeded(self) -> "EncoderCase":
         """The same sizes and switches with other numbers."""
         return replace(self, seed=self.seed + 1)
 
@@ -136,7 +135,7 @@ class LanguageModelCase:
     weights_from_pytorch: bool
     seed: int
 
-    def reseeded(self) -> Self:
+    def reseeded(self) -> "LanguageModelCase":
         """The same sizes and switches with other numbers."""
         return replace(self, seed=self.seed + 1)
 

@@ -4,7 +4,8 @@ Sizes are small and differ from each other as often as not: some bugs need two a
 own shape errors, others need unequal ones to show. The first of each list is what a failing case shrinks towards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -17,6 +18,9 @@ from attn_lab.checks.cases import (
     MultiHeadCase,
     PositionsCase,
 )
+
+# Not Hypothesis's DrawFn: a protocol that the run-time shape checker cannot check.
+Draw = Callable[[SearchStrategy[Any]], Any]
 
 MASKS = ("i j", "b i j", "b 1 1 j", "b 1 i j", "b h i j", None)
 FEW = st.sampled_from((2, 3, 1))
@@ -32,7 +36,7 @@ def equal_or_not(one: int, others: SearchStrategy[int]) -> SearchStrategy[int]:
 
 
 @st.composite
-def attention_cases(draw: st.DrawFn, masks: Sequence[str | None] = MASKS, empty_rows: bool = True) -> AttentionCase:
+def attention_cases(draw: Draw, masks: Sequence[str | None] = MASKS, empty_rows: bool = True) -> AttentionCase:
     """Attentions of all shapes; see `AttentionCase`."""
     b, i, d = draw(FEW), draw(LENGTHS), draw(WIDTHS)
     return AttentionCase(
@@ -50,7 +54,7 @@ def attention_cases(draw: st.DrawFn, masks: Sequence[str | None] = MASKS, empty_
 
 
 @st.composite
-def multihead_cases(draw: st.DrawFn, masks: Sequence[str | None] = MASKS, empty_rows: bool = False) -> MultiHeadCase:
+def multihead_cases(draw: Draw, masks: Sequence[str | None] = MASKS, empty_rows: bool = False) -> MultiHeadCase:
     """Multi-head attentions of all shapes; see `MultiHeadCase`."""
     b, i = draw(FEW), draw(LENGTHS)
     return MultiHeadCase(
@@ -69,7 +73,7 @@ def multihead_cases(draw: st.DrawFn, masks: Sequence[str | None] = MASKS, empty_
 
 @st.composite
 def encoder_cases(
-    draw: st.DrawFn,
+    draw: Draw,
     masks: Sequence[str | None] = MASKS,
     activations: Sequence[str] = ("relu",),
     shortest: int = 1,
@@ -96,7 +100,7 @@ def encoder_cases(
 
 
 @st.composite
-def language_model_cases(draw: st.DrawFn, causal: bool | None = None, shortest: int = 1) -> LanguageModelCase:
+def language_model_cases(draw: Draw, causal: bool | None = None, shortest: int = 1) -> LanguageModelCase:
     """Language models with every combination of switches; see `LanguageModelCase`."""
     return LanguageModelCase(
         ntoken=draw(st.sampled_from((11, 5))),
@@ -116,7 +120,7 @@ def language_model_cases(draw: st.DrawFn, causal: bool | None = None, shortest: 
 
 
 @st.composite
-def positions_cases(draw: st.DrawFn) -> PositionsCase:
+def positions_cases(draw: Draw) -> PositionsCase:
     """Texts of even and odd width; see `PositionsCase`."""
     b = draw(FEW)
     return PositionsCase(
@@ -129,7 +133,7 @@ def positions_cases(draw: st.DrawFn) -> PositionsCase:
 
 
 @st.composite
-def padding_cases(draw: st.DrawFn) -> MaskCase:
+def padding_cases(draw: Draw) -> MaskCase:
     """Texts of lengths from 0 to n."""
     n = draw(LENGTHS)
     lengths = draw(st.lists(st.integers(0, n), min_size=1, max_size=5))
