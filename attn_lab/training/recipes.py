@@ -85,16 +85,17 @@ RECIPES = {
         Recipe(
             name="quick",
             about="a small model that learns the embedded corpus in about a minute on two cores",
-            d_model=96,
-            d_hid=192,
-            dropout=0.2,
+            d_model=128,
+            d_hid=256,
+            dropout=0.35,
+            tie_weights=True,
             window=32,
             batch_size=16,
             optimizer="adamw",
-            lr=3e-3,
-            gamma=0.75,
+            lr=2e-3,
+            gamma=0.85,
             clip=1.0,
-            epochs=8,
+            epochs=14,
         ),
     )
 }
