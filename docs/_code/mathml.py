@@ -1,4 +1,4 @@
-"""Equations: `$…$` and `$$…$$` in a page or a docstring become MathML in the build, so a reader's browser needs no script."""
+"""Equations: `$…$` and `$$…$$` in a page or a docstring become MathML in the build, so no script sets them later."""
 
 import re
 from xml.etree.ElementTree import Element
@@ -14,7 +14,7 @@ EQUATION = r"\$\$(?P<display>.+?)\$\$|(?<![\\$])\$(?=\S)(?P<inline>[^$]*?[^$\s\\
 class Equation(InlineProcessor):
     """One equation; the source stays with it, for those who copy it."""
 
-    def handleMatch(self, m: re.Match[str], data: str) -> tuple[Element | str, int, int]:  # noqa: N802
+    def handleMatch(self, m: re.Match[str], data: str) -> tuple[Element | str, int, int]:
         """The equation's MathML, put aside so that no other pattern reads it."""
         display = m["display"] is not None
         latex = " ".join((m["display"] if display else m["inline"]).split())
@@ -26,6 +26,6 @@ class Equation(InlineProcessor):
 class MathML(Extension):
     """The Markdown extension."""
 
-    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
+    def extendMarkdown(self, md: Markdown) -> None:
         """After code in backticks (190), where a dollar is a dollar, and before escapes (180)."""
         md.inlinePatterns.register(Equation(EQUATION, md), "mathml", 185)

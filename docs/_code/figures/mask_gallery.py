@@ -1,10 +1,10 @@
 """The masks, each as a matrix."""
 
-from figures.style import draw_mask, to_html
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from attn_lab import masks
+from figures.style import draw_mask, to_html
 
 N = 10
 

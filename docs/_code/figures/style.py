@@ -4,13 +4,15 @@ import io
 import re
 
 import matplotlib
+import torch
 
 matplotlib.use("svg")
 
 from html import escape
 
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -62,10 +64,18 @@ def to_html(figure: Figure, name: str, description: str, caption: str = "") -> s
 def draw_mask(axes: Axes, mask: Tensor, title: str = "") -> None:
     """A boolean mask (i j): blue where query i may attend to key j."""
     n_queries, n_keys = mask.shape
-    colours = LinearSegmentedColormap.from_list("mask", [HIDDEN, SEEN])
+    colours = ListedColormap([HIDDEN, SEEN])
     axes.pcolormesh(mask.int().numpy(), cmap=colours, vmin=0, vmax=1, edgecolors="white", linewidth=1)
     as_matrix(axes, n_queries, n_keys)
     axes.set_title(title)
+
+
+def draw_weights(axes: Axes, weights: Tensor, mask: Tensor, highest: float) -> QuadMesh:
+    """Attention weights (i j): the darker the heavier, and what the mask hides in the masks' own grey."""
+    image = axes.pcolormesh(weights.numpy(), cmap=WEIGHTS, vmin=0, vmax=highest, edgecolors="white", linewidth=1)
+    hidden = torch.where(mask, torch.nan, 0.0).numpy()
+    axes.pcolormesh(hidden, cmap=ListedColormap([HIDDEN]), edgecolors="white", linewidth=1)
+    return image
 
 
 def as_matrix(axes: Axes, n_queries: int, n_keys: int) -> None:
