@@ -1,4 +1,4 @@
-"""What every test stands on: Hypothesis profiles, and a switch for the run-time shape checker."""
+"""What every test stands on: the run-time shape checker and a switch for it, and Hypothesis profiles."""
 
 import os
 from collections.abc import Iterator
@@ -7,6 +7,10 @@ import hypothesis
 import jaxtyping
 import pytest
 import torch
+
+# The shapes in the signatures are checked while the tests run. Here and not on pytest's command line: the exercises are
+# another pytest run, of answers that have no such signatures, and they start faster without it.
+jaxtyping.install_import_hook("attn_lab", "beartype.beartype")
 
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)

@@ -3,7 +3,7 @@
 import linecache
 import random
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
@@ -104,15 +104,19 @@ class Check:
         return replace(self, strategy=self.strategy.map(set_switches))
 
 
-def describe(case: Any) -> str:
-    """The case in a line, `b = 2, h = 1, ...`, without what is left at its default."""
-    told = [(f.name, getattr(case, f.name)) for f in fields(case) if getattr(case, f.name) != f.default]
+def describe(case: Any, without: Collection[str] = ()) -> str:
+    """The case in a line, `b = 2, h = 1, ...`, without these fields and without what is left at its default."""
+    told = [
+        (f.name, getattr(case, f.name))
+        for f in fields(case)
+        if f.name not in without and getattr(case, f.name) != f.default
+    ]
     return ", ".join(f"{name} = {value!r}" for name, value in told)
 
 
 def explain(error: BaseException) -> str:
     """What went wrong: our own sentence, or the exception that a part raised with the part's own line."""
-    if type(error) is AssertionError and str(error):
+    if isinstance(error, AssertionError) and str(error):
         return str(error)
     text = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {text}{_own_line(error)}"

@@ -13,6 +13,14 @@ from attn_lab.checks.setting import HALF, Setting
 Forward = Callable[..., Tensor]
 
 
+class Different(AssertionError):
+    """Two tensors that should be equal: `place` is where they differ most."""
+
+    def __init__(self, sentence: str, expected: Tensor, actual: Tensor, place: tuple[int, ...], axes: str) -> None:
+        super().__init__(sentence)
+        self.expected, self.actual, self.place, self.axes = expected, actual, place, axes
+
+
 def require(holds: bool, otherwise: str) -> None:
     """Fails with the sentence `otherwise` unless it holds. (`assert` would be stripped by `python -O`.)"""
     if not holds:
@@ -31,7 +39,7 @@ def agree(actual: Tensor, expected: Tensor, tolerance: float, what: str, axes: s
         wanted_number, number = expected[at].item(), actual[at].item()
         off = f" (off by {abs(number - wanted_number):.1e}; at most {tolerance:.0e} is allowed)" if tolerance else ""
         found = f"expected {show.format(wanted_number)}, got {show.format(number)}{off}"
-        raise AssertionError(f"{what} differs{_at(at, axes)}: {found}")
+        raise Different(f"{what} differs{_at(at, axes)}: {found}", expected, actual, at, axes)
 
 
 def _place(actual: Tensor, expected: Tensor, tolerance: float) -> tuple[int, ...] | None:

@@ -1,0 +1,60 @@
+"""Which known mistake an answer makes, from evidence: it must do alike on every probe, or nothing is said."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from attn_lab.course.behaviour import Observation, alike
+from attn_lab.course.mistakes import Catalogue, Mistake
+
+
+@dataclass(frozen=True)
+class Match:
+    """A mistake that the answer differs from on none of the probes; on `evidence` of them the mistake shows."""
+
+    mistake: Mistake
+    evidence: int
+    n_probes: int
+
+
+def diagnose(known: Catalogue, answer: Any) -> list[Match]:
+    """The mistakes that the answer agrees with on all probes: in output, gradient, exception and in-place change."""
+    theirs = _observer(known, answer)
+    return [
+        Match(mistake, evidence, known.n_probes)
+        for mistake in known.mistakes
+        if (evidence := _evidence(known, theirs, known.answer(mistake)))
+    ]
+
+
+def explain(matches: list[Match], what: str) -> str:
+    """The diagnosis in words; `what` is the learner's function or class. Empty where nothing is known."""
+    if not matches:
+        return ""
+    likes = " or one that ".join(m.mistake.behaviour for m in matches)
+    advice = " ".join(dict.fromkeys(m.mistake.advice for m in matches))
+    n = matches[0].n_probes
+    return f"Your {what} behaves exactly like one that {likes} ({n} of {n} probes). {advice}"
+
+
+def _observer(known: Catalogue, answer: Any) -> Callable[[int], Observation]:
+    @cache
+    def observation(seed: int) -> Observation:
+        try:
+            return known.observe(answer, seed)
+        except Exception as error:
+            return {"raises": type(error).__name__}
+
+    return observation
+
+
+def _evidence(known: Catalogue, theirs: Callable[[int], Observation], mistaken: Any) -> int:
+    """On how many probes the mistake shows, if the answer does what the mistake does on all of them; else 0."""
+    mistake = _observer(known, mistaken)
+    # What a mistake shares with the right answer, a hundred other answers do too: those probes are no evidence, but
+    # one of them that differs refutes.
+    if not all(alike(theirs(seed), mistake(seed)) for seed in range(known.n_probes)):
+        return 0
+    right = _observer(known, known.solution)
+    return sum(not alike(mistake(seed), right(seed)) for seed in range(known.n_probes))

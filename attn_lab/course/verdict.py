@@ -1,0 +1,57 @@
+"""The verdict on an answer: done, not started, or what is wrong with it and which known mistake it is."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from attn_lab.course.answers import NotLoaded
+from attn_lab.course.catalogue import Exercise
+from attn_lab.course.diagnosis import Match, diagnose
+from attn_lab.course.limits import Ended, TimeUp, limits
+from attn_lab.course.mistakes import catalogue
+from attn_lab.course.outcomes import Outcome
+from attn_lab.course.shortcuts import Shortcut
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of all tests of one exercise, in their order."""
+
+    exercise: Exercise
+    answer: Path
+    outcomes: tuple[Outcome, ...]
+    matches: tuple[Match, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Whether every property holds."""
+        return bool(self.outcomes) and all(o.passed for o in self.outcomes)
+
+    @property
+    def is_not_started(self) -> bool:
+        """Whether every test met the stub's own exception."""
+        return bool(self.outcomes) and all(o.is_not_started for o in self.outcomes)
+
+    @property
+    def first_failure(self) -> Outcome | None:
+        """What to look at first: what was written and is wrong, before what is not written yet."""
+        failures = [o for o in self.outcomes if not o.passed]
+        return next((o for o in failures if not o.is_not_started), failures[0] if failures else None)
+
+    @property
+    def explains_itself(self) -> bool:
+        """Whether the failure says all there is to say: nothing to diagnose."""
+        first = self.first_failure
+        return first is None or first.is_not_started or isinstance(first.error, NotLoaded | Shortcut | TimeUp | Ended)
+
+
+def judge(exercise: Exercise, file: Path, answer: Any, outcomes: list[Outcome]) -> Verdict:
+    """The verdict, with the diagnosis where something is to be diagnosed."""
+    verdict = Verdict(exercise, file, tuple(outcomes))
+    if verdict.explains_itself or answer is None:
+        return verdict
+    try:
+        with limits(seconds=20):
+            return Verdict(exercise, file, tuple(outcomes), tuple(diagnose(catalogue(exercise), answer)))
+    except TimeUp:
+        return verdict
