@@ -57,4 +57,4 @@ def _evidence(known: Catalogue, theirs: Callable[[int], Observation], mistaken: 
     if not all(alike(theirs(seed), mistake(seed)) for seed in range(known.n_probes)):
         return 0
     right = _observer(known, known.solution)
-    return sum(not alike(mistake(seed), right(seed)) for seed in range(known.n_probes))
+    return sum(not alike(theirs(seed), right(seed)) for seed in range(known.n_probes))

@@ -25,8 +25,7 @@ from attn_lab.course.verdict import Verdict, judge
 
 NAME = "attn_lab_course"
 
-hypothesis.settings.register_profile(
-    "course",
+COURSE = hypothesis.settings(
     max_examples=25,
     derandomize=True,  # the same cases each time: what fails once fails again
     database=None,
@@ -36,6 +35,7 @@ hypothesis.settings.register_profile(
     phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
     suppress_health_check=list(hypothesis.HealthCheck),
 )
+hypothesis.settings.register_profile("course", COURSE)
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -64,7 +64,9 @@ class CoursePlugin:
         self.planned: dict[Exercise, int] = {}
         self.complete: dict[Exercise, int] = {}
         self.verdicts: list[Verdict] = []
-        self.is_quiet = config.option.verbose <= 0 and not config.option.collectonly
+        self.broken: list[str] = []
+        is_alone = getattr(config.option, "dist", "no") == "no"  # pytest-xdist's processes have no screen to share
+        self.is_quiet = is_alone and config.option.verbose <= 0 and not config.option.collectonly
         if self.is_quiet:  # neither a header nor dots nor tracebacks: the screen is enough
             config.option.verbose, config.option.tbstyle, config.option.no_summary = -2, "no", True
         hypothesis.settings.load_profile("course")
@@ -159,11 +161,16 @@ class CoursePlugin:
                 self._judge(exercise)
         return report
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A test file that cannot be read is no answer's fault, and must not go unseen."""
+        if report.failed:
+            self.broken += [f"{report.nodeid} cannot be collected:", *str(report.longrepr).splitlines()[-3:]]
+
     def _judge(self, exercise: Exercise) -> None:
         file = exercise.answer(self.answers)
         verdict = judge(exercise, file, self.loaded.get(exercise), self.outcomes[exercise])
         self.verdicts.append(verdict)
-        is_whole = self.planned[exercise] == self.complete[exercise]
+        is_whole = len(self.outcomes[exercise]) == self.complete[exercise]
         if self.is_learners and (is_whole or not verdict.passed):
             self.progress.record(exercise, verdict.passed)
 
@@ -181,8 +188,12 @@ class CoursePlugin:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The screen."""
+        for line in self.broken:
+            terminalreporter.write_line(line)
         if not self.complete or terminalreporter.config.option.collectonly:
             return
+        for exercise in self.outcomes.keys() - {v.exercise for v in self.verdicts}:  # cut short, by -x or Ctrl-C
+            self._judge(exercise)
         if self.is_learners:
             done = self.progress.done()
         else:

@@ -1,0 +1,82 @@
+"""Every exercise, before a learner sees it: stub, solution, mistakes, variants, page; each in a process of its own."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from attn_lab.course.catalogue import Exercise, exercises, source
+from attn_lab.course.kill_matrix import page, section
+from attn_lab.course.stubs import stub
+
+EACH = pytest.mark.parametrize("exercise", exercises(), ids=lambda exercise: exercise.name)
+
+
+@pytest.mark.timeout(600)
+@EACH
+def test_the_gates_hold(exercise: Exercise) -> None:
+    """A stub that fails for another reason, a solution that fails, a mistake that passes or is taken for another one.
+
+    In a process of its own, without the run-time shape checker: it would fail mistakes before the tests do.
+    """
+    command = [sys.executable, "-m", "attn_lab.course.gates", exercise.name]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, env=os.environ | {"CI": ""})
+    assert done.returncode == 0, done.stderr
+    findings = json.loads(done.stdout)
+    assert findings["problems"] == []
+    assert len(findings["kills"]) >= 4
+    # The page of the site is what was found here; it is written by python -m attn_lab.course.kill_matrix.
+    assert section(exercise, findings["kills"]) in page().read_text(encoding="utf-8")
+
+
+@EACH
+def test_the_files_carry_one_name(exercise: Exercise) -> None:
+    """An exercise without its page, its specification or its mistakes."""
+    for file in (exercise.solution, exercise.mistakes, exercise.specification, exercise.page):
+        assert file.is_file(), file
+
+
+@EACH
+def test_the_page_has_what_a_page_has(exercise: Exercise) -> None:
+    """A page without a picture, a task, an example, pitfalls, hints or what is given."""
+    text = exercise.page.read_text(encoding="utf-8")
+    assert text.startswith(f"# {exercise.label}\n")
+    for part in (
+        "## Your task",
+        "## An example",
+        "## Pitfalls",
+        "## Hints",
+        "## Further reading",
+        "| given |",
+        "html=",
+    ):
+        assert part in text, part
+    assert 2 <= len(re.findall(r'^\?\?\? hint "', text, re.MULTILINE)) <= 3
+    assert f"exercises/{exercise.chapter}/{exercise.name}.py" in text
+
+
+@EACH
+def test_the_stub_says_what_is_asked(exercise: Exercise) -> None:
+    """A stub that gives the answer away, or a docstring that does not say what is to be written."""
+    text = stub(exercise)
+    assert "# answer:" not in text
+    assert "# end of answer" not in text
+    assert "To write:" in text
+    assert "Given:" in text
+
+
+def test_there_is_an_exercise_of_every_number_up_to_21() -> None:
+    """An exercise that was lost, or a name that is used twice."""
+    numbers = [exercise.number for exercise in exercises()]
+    assert [number for number in numbers if number < "e22"] == [f"e{k:02}" for k in range(1, 22)]
+    assert len(set(numbers)) == len(numbers)
+    assert "e37" in numbers
+
+
+def test_the_chapters_are_folders_of_the_site_too() -> None:
+    """A chapter whose pages are kept under another name."""
+    for exercise in exercises():
+        assert (source() / "docs" / "course" / exercise.chapter).is_dir()
