@@ -1,0 +1,30 @@
+"""The causal mask: each position sees itself and what came before it, never what comes after.
+
+To write: `causal`. Given: its signature. Not allowed: attn_lab's own `masks.causal`, its `masks.sliding_window` (a wide
+one is the same), and PyTorch's `generate_square_subsequent_mask`.
+"""
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+
+def causal(n: int) -> Tensor:
+    """Which keys lie in the past of each query: those at its own position and before.
+
+    Args:
+        n: how many positions there are; queries and keys are the same ones.
+
+    Returns:
+        (n n), boolean, True where query i (the row) may attend to key j (the column).
+    """
+    # answer: a boolean for each pair: is key j at the position of query i, or before it?
+    # Whether i may see j is a question about two positions, and about nothing else: no score, no word is needed.
+    position = torch.arange(n)
+
+    # All n² questions at once: the keys' positions as a row, the queries' as a column; the comparison broadcasts.
+    # "At most", not "less than": a position may look at its own word. It is what comes next that it has to guess. And
+    # without itself, the first position would have nothing at all to look at.
+    key, query = rearrange(position, "j -> 1 j"), rearrange(position, "i -> i 1")
+    return key <= query
+    # end of answer
