@@ -25,7 +25,7 @@ def block_of(case: EncoderCase, dropout: float, block: Part = EncoderBlock) -> n
     """A block around the reference's attention module; the activation is named only where it is not the paper's."""
     attn = MultiHeadSelfAttention(case.d_model, case.h)
     options = {} if case.activation == "relu" else {"activation": getattr(F, case.activation)}
-    return block(attn, case.d_model, case.d_hid, dropout=dropout, norm_first=case.norm_first, **options)
+    return block(attn, case.d_model, case.d_hid, case.layer_norm_eps, dropout, norm_first=case.norm_first, **options)
 
 
 def stack_of(case: EncoderCase, dropout: float, encoder: Part = TransformerEncoder) -> nn.Module:

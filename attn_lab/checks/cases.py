@@ -101,6 +101,11 @@ class EncoderCase:
         return self.h * self.d
 
     @property
+    def layer_norm_eps(self) -> float:
+        """The paper's code has no number for it; ours is PyTorch's, or another one."""
+        return 1e-2 if self.d_hid % 2 else 1e-5
+
+    @property
     def i(self) -> int:
         """As many queries as positions."""
         return self.n

@@ -23,8 +23,13 @@ class CheckFailed(AssertionError):
 
     def __init__(self, name: str, reason: str, case: object) -> None:
         super().__init__(f"{name}: {reason}\n  smallest case: {describe(case)}")
+        self.name = name
         self.reason = reason
         self.case = case
+
+    def __reduce__(self) -> tuple[type["CheckFailed"], tuple[str, str, object]]:
+        """So that it can cross from one process to another."""
+        return CheckFailed, (self.name, self.reason, self.case)
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,8 @@ class Check:
         def attempt(case: Any) -> None:
             _seed(setting.device)  # a part that drops at random drops the same way each time
             try:
-                self.body(implementation, case, setting)
+                with _nothing_around(setting.device):
+                    self.body(implementation, case, setting)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
@@ -134,6 +140,13 @@ def _own_line(error: BaseException) -> str:
 
 
 _NOT_A_PART = ("site-packages", "dist-packages", "attn_lab/checks/", "<@beartype")
+
+
+@contextmanager
+def _nothing_around(device: torch.device | str) -> Iterator[None]:
+    """Whatever mode the caller is in: gradients are on, and autocast is off but where the setting puts it on."""
+    with torch.inference_mode(False), torch.enable_grad(), Setting(device).running():
+        yield
 
 
 def _seed(device: torch.device | str) -> None:

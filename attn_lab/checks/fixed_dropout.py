@@ -12,7 +12,7 @@ from attn_lab.checks.cases import generator
 
 
 class FixedDropout(TorchFunctionMode):
-    """While it is on, dropout in training multiplies by one pattern of 0s and 2s, which depends on the shape alone."""
+    """While it is on, dropout in training takes the same places each time: shape and probability decide."""
 
     def __torch_function__(
         self,
@@ -31,5 +31,5 @@ def _drop(input: Tensor, p: float = 0.5, training: bool = True, *others: bool, *
     """PyTorch calls it by position or by name: input, p, training (or train), inplace."""
     if p == 0 or not more.get("train", training):
         return input
-    kept = torch.rand(input.shape, generator=generator(0), dtype=torch.float64, device="cpu") < 0.5
-    return input * 2.0 * kept.to(input.device, input.dtype)
+    kept = torch.rand(input.shape, generator=generator(0), dtype=torch.float64, device="cpu") < 1 - p
+    return input * (kept.to(input.device, input.dtype) / (1 - p))

@@ -1,5 +1,7 @@
 """Laws of the attention function: what holds whatever the numbers are."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -119,13 +121,17 @@ def _dropout_is_for_training(attention: Part, case: AttentionCase, setting: Sett
     require(not torch.equal(training, plain), "dropout has no effect in training mode")
 
 
-def _law(name: str, body: Part, *, empty_rows: bool = True) -> Check:
-    return Check(name, "attention", strategies.attention_cases(empty_rows=empty_rows), body)
+def _law(name: str, body: Part, *, empty_rows: bool = True, only: Mapping[str, object] | None = None) -> Check:
+    return Check(name, "attention", strategies.attention_cases(empty_rows=empty_rows), body, only or {})
 
 
 ATTENTION_LAWS = (
     _law("the order of keys, with their values, is irrelevant", _order_of_keys_is_irrelevant),
-    _law("queries that may attend to nothing get zeros and finite gradients", _empty_rows_are_zero),
+    _law(
+        "queries that may attend to nothing get zeros and finite gradients",
+        _empty_rows_are_zero,
+        only={"empty_rows": True},
+    ),
     _law("scores of ±1000 are handled exactly", _extreme_scores_are_exact),
     _law("a hidden key, another head and another example have no influence", _hidden_keys_have_no_influence),
     _law("attention leaves its inputs as they are", _inputs_stay_as_they_are),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_lab.checks import oracles, strategies
@@ -10,6 +11,7 @@ from attn_lab.checks.building import Part
 from attn_lab.checks.cases import LanguageModelCase, PositionsCase, fill, generator
 from attn_lab.checks.check import Check
 from attn_lab.checks.compare import agree, gradients, leaf, require
+from attn_lab.checks.fixed_dropout import FixedDropout
 from attn_lab.checks.laws_of_modules import blocks_start_apart
 from attn_lab.checks.setting import EXACT, Setting
 
@@ -18,15 +20,16 @@ CAUSAL = {"causal": True}
 
 
 def _positions_drop_in_training(positions: Part, case: PositionsCase, setting: Setting = EXACT) -> None:
-    module = setting.build(lambda: positions(case.d_model, 0.5, case.n))
+    module = setting.build(lambda: positions(case.d_model, 0.25, case.n))
     x = setting.put(case.tensor())
     before = x.clone()
-    with setting.running():
+    with setting.running(), FixedDropout():
         resting, training = module.eval()(x), module.train()(x)
         plain = setting.build(lambda: positions(case.d_model, 0.0, case.n))(x)
+        dropped = F.dropout(plain, 0.25)
     require(torch.equal(x, before), "x is changed in place")
     agree(resting, plain, setting.tolerance, "the output in eval mode, against no dropout,", "b n d_model")
-    require(not torch.equal(training, resting), "dropout has no effect in training mode")
+    agree(training, dropped, setting.tolerance, "the output in training mode, under dropout,", "b n d_model")
 
 
 def _positions_are_not_trained(positions: Part, case: PositionsCase, setting: Setting = EXACT) -> None:

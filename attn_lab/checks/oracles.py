@@ -139,6 +139,7 @@ def block(case: EncoderCase | LanguageModelCase, dropout: float = 0.0) -> nn.Tra
         case.d_hid,
         dropout,
         activation=getattr(case, "activation", "relu"),
+        layer_norm_eps=getattr(case, "layer_norm_eps", 1e-5),
         batch_first=True,
         norm_first=case.norm_first,
         dtype=torch.float64,

@@ -10,7 +10,9 @@ import torch
 
 from attn_lab.checks.catalogue import ALL
 from attn_lab.checks.check import Check, CheckFailed, describe
+from attn_lab.checks.laws_of_batches import BATCH_LAWS
 from attn_lab.checks.setting import Setting
+from attn_lab.choices import check_choice
 from attn_lab.parts import Parts
 
 REFERENCE = Parts()
@@ -22,6 +24,12 @@ SWITCHES: Mapping[str, object] = {
     "scale_embedding": True,
     "tie_weights": False,
     "activation": "relu",
+}
+
+# Which masks the parts are tried with.
+MASKS: Mapping[str, Mapping[str, object]] = {
+    "all": {},  # of every shape that a mask may have, and with queries that may attend to nothing
+    "training": {"mask": "i j", "empty_rows": False},  # as in a training run: (i j), and each query sees a key
 }
 
 
@@ -43,6 +51,8 @@ def preflight(
     precision: str = "fp32",
     max_examples: int = 10,
     model_options: Mapping[str, Any] | None = None,
+    masks: str = "all",
+    batches: object | None = None,
 ) -> list[CheckResult]:
     """Runs the checks that a training run depends on; a failing one is a result, not an exception.
 
@@ -55,15 +65,22 @@ def preflight(
         precision: "fp32" checks float64, where the device has it, and float32; "bf16" also under autocast.
         max_examples: cases for each check, in the most exact setting; a third of them in the others.
         model_options: what the run passes to `parts.model`, such as `norm_first=True`: only such models are checked.
+        masks: "all", or "training" for the kind that a training run has: (i j), where each query sees a key. What is
+            asked of other masks, and of queries without keys, is then left out.
+        batches: has `batchify` and `windows`, which are checked against plain slices of a text; None: neither is.
 
     Raises:
-        ValueError: the precision is neither.
+        ValueError: the precision, or the kind of masks, is neither.
 
     Cost: a few seconds on two CPU cores.
     """
     options = dict(model_options or {})
-    switches = {**SWITCHES, **{name: value for name, value in options.items() if name in SWITCHES}}
-    needed = [c for c in ALL if c.preflight and all(switches[name] == value for name, value in c.only.items())]
+    narrow = MASKS[check_choice("masks", masks, MASKS)]
+    switches = {**SWITCHES, **{name: value for name, value in options.items() if name in SWITCHES}, **narrow}
+    # A switch that is nowhere set is tried both ways, so that what needs it on is tried too.
+    needed = [
+        c for c in ALL if c.preflight and all(switches.get(name, value) == value for name, value in c.only.items())
+    ]
     results = []
     for k, setting in enumerate(_settings(device, precision)):
         # The first and most exact setting is where a wrong part shows; the others show that the numbers hold there.
@@ -71,6 +88,10 @@ def preflight(
         for check in needed:
             part = _part(parts, check.subject, options)
             results.append(_result(check.narrowed(**switches), part, setting, examples))
+    if batches is not None:  # token ids have no dtype to vary
+        results += [
+            _result(check, batches, Setting(device), 3 * max_examples, of_numbers=False) for check in BATCH_LAWS
+        ]
     return results
 
 
@@ -99,7 +120,7 @@ def has_float64(device: torch.device | str) -> bool:
     return True
 
 
-def _result(check: Check, part: Callable[..., Any], setting: Setting, max_examples: int) -> CheckResult:
+def _result(check: Check, part: object, setting: Setting, max_examples: int, *, of_numbers: bool = True) -> CheckResult:
     begin = time.perf_counter()
     message = ""
     try:
@@ -108,4 +129,5 @@ def _result(check: Check, part: Callable[..., Any], setting: Setting, max_exampl
         )
     except CheckFailed as failure:
         message = f"{failure.reason}; smallest case: {describe(failure.case)}"
-    return CheckResult(f"{check.name} ({setting})", check.subject, not message, time.perf_counter() - begin, message)
+    name = f"{check.name} ({setting})" if of_numbers else check.name
+    return CheckResult(name, check.subject, not message, time.perf_counter() - begin, message)

@@ -52,7 +52,8 @@ class Setting:
             module = make()
         finally:
             torch.set_default_dtype(before)
-        return module.to(self.device, self.dtype)
+        # Half precision is asked for by casting, as a user would; elsewhere a wrong dtype inside shall show.
+        return module.to(self.device, self.dtype) if self.dtype in HALF else module.to(self.device)
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -1,10 +1,15 @@
 """Small wrong implementations of every part, each with one mistake that has been seen in public code.
 
-They are compared with the checks in test_checks_fail.py; those that are right but unusual must pass.
+The tables at the end say of each what it is of and which check is meant for it, and which are right though unusual;
+test_checks_fail.py tries them all.
 """
 
 import math
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +51,18 @@ def finish(scores, value, mask, dropout, fill=-math.inf):
 
 def right_but_plain(query, key, value, mask=None, dropout=None):
     return finish(scores_of(query, key), value, mask, dropout)
+
+
+def nan_to_num_on_weights(query, key, value, mask=None, dropout=None):
+    """Right, unlike the same on the output."""
+    scores = scores_of(query, key)
+    weights = (scores if mask is None else scores.masked_fill(~four_axes(mask), -math.inf)).softmax(-1).nan_to_num()
+    return (weights if dropout is None else dropout(weights)) @ value
+
+
+def fill_of_minus_1e9(query, key, value, mask=None, dropout=None):
+    """Right, since the weights of hidden keys are set to zero."""
+    return finish(scores_of(query, key), value, mask, dropout, fill=-1e9)
 
 
 def no_scale(query, key, value, mask=None, dropout=None):
@@ -370,14 +387,18 @@ class MaskCached(Heads):
 
 
 class OtherNames(nn.Module):
-    """Right, but its projections have names of their own."""
+    """Right, but its projections have names of their own: nothing can be copied to them."""
 
     def __init__(self, dim, n_heads, dropout=None, *, attention=attention):
         super().__init__()
-        self.q = nn.Linear(dim, dim)
+        self.n_heads, self.attention = n_heads, attention
+        self.dropout = None if dropout is None else nn.Dropout(dropout)
+        self.q, self.k, self.v, self.out = (nn.Linear(dim, dim) for _ in range(4))
 
     def forward(self, query, key, value, mask=None):
-        return self.q(query)
+        projected = (self.q(query), self.k(key), self.v(value))
+        heads = (x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for x in projected)
+        return self.out(self.attention(*heads, mask, self.dropout).transpose(1, 2).flatten(2))
 
 
 # Block
@@ -468,7 +489,7 @@ class ResidualDropped(EncoderBlock):
         return self.linear2(self.dropout(self.activation(self.linear1(x))))
 
 
-class EpsilonIgnored(EncoderBlock):
+class LargerEpsilon(EncoderBlock):
     def __init__(self, attn, d_model, d_hid, layer_norm_eps=1e-3, **options):
         super().__init__(attn, d_model, d_hid, layer_norm_eps, **options)
 
@@ -481,6 +502,21 @@ class AddsInPlace(Block):
 
 
 # Encoder
+
+
+class Stack(nn.Module):
+    """Right: its blocks draw weights of another kind."""
+
+    def __init__(self, encoder, n_blocks):
+        super().__init__()
+        self.blocks = nn.ModuleList(deepcopy(encoder) for _ in range(n_blocks))
+        for weight in self.parameters():
+            nn.init.normal_(weight, std=0.02)
+
+    def forward(self, x, mask=None):
+        for block in self.blocks:
+            x = block(x, mask)
+        return x
 
 
 class OneBlockRepeated(TransformerEncoder):
@@ -527,6 +563,20 @@ class BlocksInAList(nn.Module):
 
 
 # Positions
+
+
+class CosineAsSine(PositionalEncoding):
+    """Right: a cosine is a sine a quarter of a turn ahead."""
+
+    def __init__(self, d_model, dropout=0.1, max_len=5000):
+        super().__init__(d_model, dropout, max_len)
+        column = torch.arange(d_model)
+        position = torch.arange(max_len, dtype=torch.float64)[:, None]
+        angle = position / 10000 ** ((column - column % 2).double() / d_model)
+        self.pe = (angle + column % 2 * (math.pi / 2)).sin().to(self.pe)[None]
+
+    def forward(self, x):
+        return self.dropout(x + self.pe[:, : x.shape[1]])
 
 
 class AlongTheBatch(PositionalEncoding):
@@ -602,6 +652,21 @@ class PositionsFromOne(PositionalEncoding):
 # Mask
 
 
+def causal_by_comparison(n):
+    return torch.arange(n)[:, None] >= torch.arange(n)
+
+
+def padding_by_cumulation(lengths, n):
+    real = torch.zeros(len(lengths), n + 1, dtype=torch.long)
+    real[torch.arange(len(lengths)), lengths] = 1
+    return real[:, None, None, :n].cumsum(-1) == 0
+
+
+def window_of_two_triangles(n, window, causal=True):
+    ones = torch.ones(n, n, dtype=torch.bool)
+    return ones.tril(0 if causal else window - 1) & ones.triu(1 - window)
+
+
 def upper_triangle(n):
     return torch.ones(n, n, dtype=torch.bool).triu()
 
@@ -660,6 +725,18 @@ def window_wraps(n, window, causal=True):
 
 
 # Language model
+
+
+class Model(TransformerLanguageModel):
+    """Right: blocks in a loop, and the output layer by hand."""
+
+    def forward(self, src, src_mask=None):
+        if self.causal and src_mask is None:
+            src_mask = causal_by_comparison(src.shape[1])
+        x = self.positions(self.scale * self.embedding(src))
+        for block in self.encoder.blocks:
+            x = block(x, src_mask)
+        return self.norm(x) @ self.decoder.weight.T + self.decoder.bias
 
 
 class NoEmbeddingScale(TransformerLanguageModel):
@@ -759,3 +836,231 @@ class ModelBlocksIdentical(TransformerLanguageModel):
         super().__init__(*sizes, **options)
         for block in self.encoder.blocks[1:]:
             block.load_state_dict(self.encoder.blocks[0].state_dict())
+
+
+# The tables
+
+
+@dataclass(frozen=True)
+class Tried:
+    """An implementation of a subject, and the name of the check that is meant for its mistake (none: it is right)."""
+
+    subject: str
+    part: Callable[..., Any]
+    meant: str = ""
+    spoiled: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.subject}-{self.spoiled or self.part.__name__}"
+
+
+def of_attention():
+    sdpa = "attention equals F.scaled_dot_product_attention, gradients too"
+    loop = "attention equals a plain loop, gradients too, also for queries that may attend to nothing"
+    order = "the order of keys, with their values, is irrelevant"
+    empty = "queries that may attend to nothing get zeros and finite gradients"
+    extreme = "scores of ±1000 are handled exactly"
+    hidden = "a hidden key, another head and another example have no influence"
+    inputs = "attention leaves its inputs as they are"
+    weights = "dropout acts on the weights, after the softmax"
+    training = "dropout acts in training and not in evaluation"
+    return {
+        no_scale: sdpa,
+        scale_by_width: sdpa,
+        scale_by_value_width: sdpa,
+        scale_by_length: sdpa,
+        softmax_over_queries: sdpa,
+        mask_inverted: sdpa,
+        mask_after_softmax: hidden,
+        masked_scores_zero: hidden,
+        fill_of_minus_100: extreme,
+        no_mask_crashes: sdpa,
+        mask_ignored: hidden,
+        output_detached: sdpa,
+        value_in_place: inputs,
+        dropout_on_scores: weights,
+        dropout_ignored: weights,
+        dropout_in_eval: training,
+        nan_on_empty_rows: loop,
+        nan_in_gradient: empty,
+        uniform_on_empty_rows: loop,
+        overflow: extreme,
+        aligned_top_left: order,
+        heads_mixed: hidden,
+        nearer_keys_weigh_more: order,
+    }
+
+
+def of_all_modules(noun):
+    """What every module can get wrong; the laws' names differ by what they call it."""
+    return {
+        sees_the_future: f"under a causal mask {noun} sees nothing of the future",
+        sees_the_padding: f"{noun} answers alike whatever the padding holds",
+        counts_positions: f"{noun} treats all positions alike",
+        nan_where_empty: f"{noun} stays finite where a query may attend to nothing",
+        zero_gradient_nan: f"{noun} stays finite where a query may attend to nothing",
+        doubles_input: f"{noun} leaves its inputs as they are",
+        clears_mask: f"{noun} leaves its inputs as they are",
+        always_drops: f"{noun} drops in training and not in evaluation",
+        never_drops: f"{noun} drops in training and not in evaluation",
+        forgets_state: f"the state of {noun} can be saved and loaded",
+    }
+
+
+def of_attention_modules():
+    equal = "multi-head attention equals nn.MultiheadAttention, gradients too"
+    padding = "multi-head attention answers alike whatever the padding holds"
+    training = "multi-head attention drops in training and not in evaluation"
+    weights = "multi-head attention drops nothing but weights"
+    return {
+        HeadsReshaped: equal,
+        HeadsInterleaved: equal,
+        HeadsMergedWrongly: equal,
+        OneProjection: equal,
+        NoOutputProjection: equal,
+        ScaledByModelWidth: equal,
+        QueryAndKeySwapped: equal,
+        ThreeAxesForHeads: "a mask of three axes holds for one example each, in all heads",
+        MaskDropped: padding,
+        DropoutNoneCrashes: equal,
+        DropsInEval: training,
+        DropsOutput: weights,
+        MaskCached: padding,
+        OtherNames: equal,
+    }
+
+
+def of_blocks():
+    equal = "an encoder block equals nn.TransformerEncoderLayer, gradients too"
+    drops = "an encoder block drops where nn.TransformerEncoderLayer drops"
+    causal = "under a causal mask an encoder block sees nothing of the future"
+    inputs = "an encoder block leaves its inputs as they are"
+    return {
+        NoResidual: equal,
+        NormBeforeSum: equal,
+        OneNormTwice: equal,
+        AlwaysPostNorm: equal,
+        AlwaysPreNorm: equal,
+        ResidualAfterNorm: equal,
+        ActivationLast: equal,
+        ActivationFixed: equal,
+        BlockDropsMask: causal,
+        NoInnerDropout: drops,
+        ResidualDropped: drops,
+        LargerEpsilon: equal,
+        AddsInPlace: inputs,
+    }
+
+
+def of_encoders():
+    equal = "a stack of blocks equals nn.TransformerEncoder, gradients too"
+    apart = "each block of a stack has initial weights of its own"
+    return {
+        OneBlockRepeated: apart,
+        IdenticalCopies: apart,
+        MaskForFirstOnly: "under a causal mask a stack of blocks sees nothing of the future",
+        OneBlockMore: equal,
+        BlocksReversed: equal,
+        BlocksInAList: "the state of a stack of blocks can be saved and loaded",
+    }
+
+
+def of_positions():
+    formula = "positions are the paper's sinusoids, along the text"
+    late = "late positions are as exact as early ones"
+    training = "positions drop in training and not in evaluation, and leave their input as it is"
+    return {
+        AlongTheBatch: formula,
+        HalvesConcatenated: formula,
+        BaseOf1000: formula,
+        ExponentNotDoubled: formula,
+        TableInFloat32: late,
+        TrainedTable: "positions are fixed, not trained",
+        OddWidthCrashes: formula,
+        PositionsInPlace: training,
+        PositionsDropInEval: training,
+        PositionsFromOne: formula,
+    }
+
+
+def of_masks():
+    causal = (upper_triangle, no_diagonal, sees_the_next, causal_inverted, causal_float, additive)
+    return dict.fromkeys(causal, "the causal mask lets each query see itself and the past")
+
+
+def of_padding():
+    padding = (padding_inverted, padding_off_by_one, queries_hidden, padding_of_two_axes)
+    return dict.fromkeys(padding, "a padding mask lets every query see the real keys")
+
+
+def of_windows():
+    windows = (window_of_one_more, window_two_sided, window_forward, window_wraps)
+    return dict.fromkeys(windows, "a sliding window lets each query see the nearest keys")
+
+
+def of_models():
+    equal = "the language model equals its twin built of nn.Transformer* parts, gradients too"
+    training = "the language model drops in training and not in evaluation"
+    return {
+        NoEmbeddingScale: equal,
+        NoCausalMask: "no logits depend on a later token",
+        SoftmaxReturned: equal,
+        MaskOfFullWindowKept: "the beginning of a text alone gets the same logits",
+        WeightsNeverTied: equal,
+        FinalNormForgotten: equal,
+        NoPositions: equal,
+        TargetLeaks: "the tokens to be predicted are not visible",
+        PastUnused: "the last logits depend on the past",
+        ModelDropsInEval: training,
+        NeverDrops: training,
+        NaNLogits: "a new model's logits and gradients are finite",
+        GivenMaskIgnored: "a mask that is passed is used",
+        StateIncomplete: "the language model's state can be saved and loaded",
+        ModelBlocksIdentical: "each block of the language model has initial weights of its own",
+    }
+
+
+def of_spoiled_modules():
+    """Each module with each mistake that any module can have."""
+    for subject, module, noun, equal in (
+        ("attention_module", MultiHeadSelfAttention, "multi-head attention", "nn.MultiheadAttention"),
+        ("block", EncoderBlock, "an encoder block", "nn.TransformerEncoderLayer"),
+        ("encoder", TransformerEncoder, "a stack of blocks", "nn.TransformerEncoder"),
+    ):
+        for spoil, meant in {**of_all_modules(noun), detached: f"{noun} equals {equal}, gradients too"}.items():
+            whole = spoil in (forgets_state, never_drops)
+            yield Tried(subject, spoil(module) if whole else spoiled(module, spoil), meant, spoil.__name__)
+
+
+MISTAKES = (
+    *(
+        Tried(subject, part, meant)
+        for subject, table in {
+            "attention": of_attention(),
+            "attention_module": of_attention_modules(),
+            "block": of_blocks(),
+            "encoder": of_encoders(),
+            "positions": of_positions(),
+            "mask": of_masks(),
+            "padding": of_padding(),
+            "sliding_window": of_windows(),
+            "language_model": of_models(),
+        }.items()
+        for part, meant in table.items()
+    ),
+    *of_spoiled_modules(),
+)
+
+RIGHT = (
+    Tried("attention", right_but_plain),
+    Tried("attention", nan_to_num_on_weights),
+    Tried("attention", fill_of_minus_1e9),
+    Tried("attention_module", Heads),
+    Tried("block", Block),
+    Tried("encoder", Stack),
+    Tried("positions", CosineAsSine),
+    Tried("mask", causal_by_comparison),
+    Tried("padding", padding_by_cumulation),
+    Tried("sliding_window", window_of_two_triangles),
+    Tried("language_model", Model),
+)
