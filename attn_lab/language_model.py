@@ -160,10 +160,11 @@ def sample(
     Raises:
         ValueError: temperature is negative, or top_k is below 1.
     """
-    if temperature < 0 or (top_k is not None and top_k < 1):
-        raise ValueError(f"expected temperature >= 0 and top_k >= 1 or None; got {temperature} and {top_k}")
+    if not 0 <= temperature < math.inf or (top_k is not None and top_k < 1):
+        raise ValueError(f"expected a finite temperature >= 0 and top_k >= 1 or None; got {temperature} and {top_k}")
     if temperature == 0:
         return logits.argmax(dim=-1)
     kept, ids = logits.topk(min(top_k or logits.shape[-1], logits.shape[-1]), dim=-1)
-    drawn = torch.multinomial((kept / temperature).softmax(dim=-1), 1, generator=generator)
+    gaps = kept - kept[..., :1]  # at most 0, so that the coldest temperature cannot make an infinity of the likeliest
+    drawn = torch.multinomial((gaps / temperature).softmax(dim=-1), 1, generator=generator)
     return ids.gather(-1, drawn)[:, 0]

@@ -32,7 +32,8 @@ def padding(lengths: Int[Tensor, " b"] | Sequence[int], n: int) -> Bool[Tensor, 
         ValueError: a length is negative or beyond n.
     """
     _check_length(n)
-    lengths = torch.as_tensor(lengths)
+    if not isinstance(lengths, Tensor):  # as_tensor would move one to the default device
+        lengths = torch.as_tensor(lengths)
     if lengths.ndim != 1:
         raise ValueError(f"lengths must be one number for each example, (b); got the shape {tuple(lengths.shape)}")
     if lengths.numel() == 0:
@@ -41,7 +42,9 @@ def padding(lengths: Int[Tensor, " b"] | Sequence[int], n: int) -> Bool[Tensor, 
         raise TypeError(f"lengths must be integers; got {lengths.dtype}. From a boolean mask: mask.sum(dim=-1)")
     shortest, longest = int(lengths.min()), int(lengths.max())
     if shortest < 0 or longest > n:
-        raise ValueError(f"lengths must lie between 0 and n = {n}; got {shortest} to {longest}")
+        raise ValueError(
+            f"lengths must lie between 0 and n = {n}; got {shortest} to {longest}. Cut the texts, or take a larger n"
+        )
     real = torch.arange(n, device=lengths.device) < lengths[:, None]
     return rearrange(real, "b n -> b 1 1 n")
 
@@ -59,7 +62,10 @@ def sliding_window(
     """
     _check_length(n)
     if window < 1:
-        raise ValueError(f"window counts the query's own position and must be at least 1; got {window}")
+        raise ValueError(
+            f"window counts the query's own position and must be at least 1; got {window}. "
+            "For every position to see itself alone take 1"
+        )
     position = torch.arange(n, device=device)
     distance = position[:, None] - position[None, :]
     if causal:
@@ -82,8 +88,8 @@ def conform(mask: Tensor, shape: tuple[int, int, int, int]) -> Bool[Tensor, "...
     given = tuple(mask.shape)
     if mask.ndim == 3:
         mask = rearrange(mask, "b i j -> b 1 i j")
-    # Size 1 broadcasts, and missing axes on the left do; more than four axes never fit.
-    fits = mask.ndim <= 4 and all(m in (1, s) for m, s in zip(reversed(mask.shape), reversed(shape)))
+    # Size 1 broadcasts, and missing axes on the left do; without query and key axes it is no mask.
+    fits = 2 <= mask.ndim <= 4 and all(m in (1, s) for m, s in zip(reversed(mask.shape), reversed(shape)))
     if not fits:
         raise ValueError(f"a mask must broadcast to (b h i j) = {shape}, or be (b i j); got the shape {given}")
     return mask

@@ -35,7 +35,10 @@ class MultiHeadSelfAttention(nn.Module):
     ) -> None:
         super().__init__()
         if n_heads < 1 or dim % n_heads:
-            raise ValueError(f"dim must be a multiple of n_heads; got dim = {dim}, n_heads = {n_heads}")
+            raise ValueError(
+                f"dim must be a multiple of n_heads; got dim = {dim}, n_heads = {n_heads}. "
+                "Every head gets dim / n_heads features: change one of them"
+            )
         self.n_heads = n_heads
         self.attention = attention
         self.dropout = None if dropout is None else nn.Dropout(dropout)

@@ -74,7 +74,7 @@ def fused_attention(
     The kernel draws its own dropout, so it is used for `nn.Dropout` and for none; any other callable needs to see
     the weights, which the kernel never holds, and is handed to the definition.
     """
-    if dropout is not None and not isinstance(dropout, nn.Dropout):
+    if dropout is not None and type(dropout) is not nn.Dropout:
         return attention(query, key, value, mask, dropout)
     mask = _check(query, key, value, mask)
     p = dropout.p if dropout is not None and dropout.training else 0.0
@@ -82,7 +82,9 @@ def fused_attention(
         return F.scaled_dot_product_attention(query, key, value, dropout_p=p)
     # Before torch 2.5 the kernel's answer for a query without keys is NaN: let it see every key, then zero its row.
     empty = ~mask.any(dim=-1, keepdim=True)
-    output = F.scaled_dot_product_attention(query, key, value, attn_mask=mask | empty, dropout_p=p)
+    # A column for every key: torch 2.3's kernel reads past a mask that has one for all.
+    seen = (mask | empty).expand(*mask.shape[:-1], key.shape[-2])
+    output = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=p)
     return output.masked_fill(empty, 0.0)
 
 
@@ -91,5 +93,8 @@ def _check(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Te
     q, k, v = tuple(query.shape), tuple(key.shape), tuple(value.shape)
     four = len(q) == len(k) == len(v) == 4
     if not four or k[:2] != q[:2] or k[3] != q[3] or v[:3] != k[:3]:
-        raise ValueError(f"query, key and value must be (b h i d), (b h j d) and (b h j e); got {q}, {k} and {v}")
+        raise ValueError(
+            f"query, key and value must be (b h i d), (b h j d) and (b h j e); got {q}, {k} and {v}. "
+            "Split heads with: rearrange(x, 'b n (h d) -> b h n d', h=n_heads)"
+        )
     return None if mask is None else masks.conform(mask, (q[0], q[1], q[2], k[2]))

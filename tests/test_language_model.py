@@ -414,3 +414,16 @@ def test_bad_arguments_of_generate(
     """Catches an argument out of its range that is taken for another, such as top_k = 0 for all."""
     with pytest.raises(ValueError, match=re.escape(message)):
         model_of(max_len=5).generate(prompt, n_new, **options)
+
+
+def test_the_coldest_temperature_is_greedy() -> None:
+    """Catches logits that overflow when they are divided by it."""
+    logits = torch.tensor([[3.0, -2.0, 5.0, 4.9]])
+    assert sample(logits, temperature=1e-45).item() == 2
+
+
+@pytest.mark.parametrize("temperature", [float("nan"), float("inf")])
+def test_a_temperature_must_be_a_number(temperature: float) -> None:
+    """Catches NaN, which is neither below 0 nor above it."""
+    with pytest.raises(ValueError, match="finite temperature"):
+        sample(torch.zeros(1, 3), temperature=temperature)

@@ -199,3 +199,9 @@ def test_bad_lengths_and_windows(
     """Catches a mask of nonsense, made in silence, and an error without what was expected and what came."""
     with pytest.raises(error, match=re.escape(message)):
         call()
+
+
+def test_padding_lies_where_its_lengths_lie() -> None:
+    """Catches lengths that are moved to the default device on the way."""
+    with torch.device("meta"):
+        assert masks.padding(torch.tensor([2, 3], device="cpu"), 4).device.type == "cpu"

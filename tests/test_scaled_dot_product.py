@@ -3,12 +3,15 @@
 import math
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from attn_lab import attention, fused_attention
 from attn_lab.scaled_dot_product import masked_softmax
@@ -18,7 +21,6 @@ both = pytest.mark.parametrize("attend", [attention, fused_attention])
 # The axes of a mask, and which of its entries speaks for the query i and the key j of a head.
 MASKS: dict[str, Callable[[Tensor, int, int, int, int], Tensor]] = {
     "i j": lambda m, b, h, i, j: m[i, j],
-    "i 1": lambda m, b, h, i, j: m[i, 0],
     "b i j": lambda m, b, h, i, j: m[b, i, j],
     "b 1 j": lambda m, b, h, i, j: m[b, 0, j],
     "b 1 1 j": lambda m, b, h, i, j: m[b, 0, 0, j],
@@ -88,6 +90,36 @@ def test_no_mask(attend: Callable, sizes: tuple[int, ...], seed: int) -> None:
     inputs = [normal(seed + k, *shape) for k, shape in enumerate([(b, h, i, d), (b, h, j, d), (b, h, j, e)])]
     expected = written_out(*inputs, lambda *_: True)
     torch.testing.assert_close(attend(*inputs), expected, rtol=0, atol=1e-12)
+
+
+def test_one_column_speaks_for_every_key() -> None:
+    """Catches a mask of one column that hides the first key only."""
+    query, key, value = normal(0, 2, 3, 4, 5), normal(1, 2, 3, 6, 5), normal(2, 2, 3, 6, 7)
+    mask = torch.tensor([[True], [False], [True], [False]])
+    expected = written_out(query, key, value, lambda b, h, i, j: i % 2 == 0)
+    torch.testing.assert_close(attention(query, key, value, mask), expected, rtol=0, atol=1e-12)
+
+
+class KernelMasks(TorchFunctionMode):
+    """Keeps the shapes of the masks that the fused kernel is called with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.scaled_dot_product_attention:
+            self.shapes.append(tuple(kwargs["attn_mask"].shape))
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_kernel_gets_a_column_for_every_key() -> None:
+    """Catches a mask of one column in the kernel: that of torch 2.3 reads past it, and now and then answers wrongly."""
+    query, key, value = normal(0, 2, 3, 4, 5), normal(1, 2, 3, 6, 5), normal(2, 2, 3, 6, 7)
+    with KernelMasks() as kernel:
+        for shape in [(4, 1), (2, 4, 1), (2, 3, 4, 1), (1, 1)]:
+            fused_attention(query, key, value, torch.ones(shape, dtype=torch.bool))
+    assert [shape[-1] for shape in kernel.shapes] == [6] * 4
 
 
 @both
@@ -225,3 +257,23 @@ def test_inputs_that_do_not_fit(attend: Callable, q: tuple, k: tuple, v: tuple, 
     expected = f"must be (b h i d), (b h j d) and (b h j e); got {q}, {k} and {v}"
     with pytest.raises(ValueError, match=re.escape(expected)):
         attend(torch.ones(q), torch.ones(k), torch.ones(v))
+
+
+@pytest.mark.parametrize("attend", [attention, fused_attention])
+def test_a_mask_without_an_axis_for_queries_is_refused(attend: Callable, no_shape_checker: None) -> None:
+    """Catches a mask of one axis, or none: is it of the keys or of the queries?"""
+    query = normal(0, 2, 3, 4, 5)
+    for shape in [(4,), ()]:
+        with pytest.raises(ValueError, match=r"must broadcast to \(b h i j\)"):
+            attend(query, query, query, torch.ones(shape, dtype=torch.bool))
+
+
+def test_a_dropout_with_a_forward_of_its_own_is_called() -> None:
+    """Catches a subclass of nn.Dropout that is taken for nn.Dropout itself, so that its forward never runs."""
+
+    class Nothing(torch.nn.Dropout):
+        def forward(self, weights):
+            return weights * 0
+
+    query = normal(0, 2, 3, 4, 5)
+    assert (fused_attention(query, query, query, None, Nothing(0.5)) == 0).all()
