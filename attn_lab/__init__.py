@@ -6,15 +6,16 @@ dim or d_model model width, v vocabulary. Batch first. Masks are boolean, True =
 
 import importlib
 from importlib.metadata import PackageNotFoundError, version
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from attn_lab import masks
-from attn_lab.encoder import EncoderBlock, TransformerEncoder
-from attn_lab.language_model import TransformerLanguageModel
-from attn_lab.multihead import MultiHeadSelfAttention
-from attn_lab.parts import Parts
-from attn_lab.positions import PositionalEncoding
-from attn_lab.scaled_dot_product import attention, fused_attention
+if TYPE_CHECKING:
+    from attn_lab import masks
+    from attn_lab.encoder import EncoderBlock, TransformerEncoder
+    from attn_lab.language_model import TransformerLanguageModel
+    from attn_lab.multihead import MultiHeadSelfAttention
+    from attn_lab.parts import Parts
+    from attn_lab.positions import PositionalEncoding
+    from attn_lab.scaled_dot_product import attention, fused_attention
 
 __all__ = [
     "EncoderBlock",
@@ -34,8 +35,30 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 
-def __getattr__(name: str) -> ModuleType:
-    """`attn_lab.corpora` and its like are imported when they are first asked for: `import attn_lab` stays cheap."""
-    if name in {"bench", "checks", "corpora", "training"}:
+# Everything is imported when it is first asked for: `attn-lab hint` answers at once, without waiting for PyTorch.
+_WHERE = {
+    "EncoderBlock": "encoder",
+    "MultiHeadSelfAttention": "multihead",
+    "Parts": "parts",
+    "PositionalEncoding": "positions",
+    "TransformerEncoder": "encoder",
+    "TransformerLanguageModel": "language_model",
+    "attention": "scaled_dot_product",
+    "fused_attention": "scaled_dot_product",
+}
+_MODULES = ("bench", "checks", "corpora", "masks", "training")
+
+
+def __getattr__(name: str) -> Any:
+    """A name of `__all__`, or one of the packages such as `attn_lab.corpora`."""
+    if name in _WHERE:
+        value = getattr(importlib.import_module(f"attn_lab.{_WHERE[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
         return importlib.import_module(f"attn_lab.{name}")
     raise AttributeError(f"module 'attn_lab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_WHERE, *_MODULES]

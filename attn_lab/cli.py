@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from attn_lab.course import commands
+
 if TYPE_CHECKING:
     from attn_lab.training import Settings
 
 app = typer.Typer(
-    help="Learn attention by building it: train, evaluate and look at a Transformer language model.",
+    help="""Learn attention by building it: exercises that say what is wrong, and a language model to train.
+
+    Begin with attn-lab init, then attn-lab watch. To see a training first: attn-lab train
+    """,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 bench = typer.Typer(help="Measure, side by side in one run.", no_args_is_help=True)
-app.add_typer(bench, name="bench")
+PANEL = "Training"
+commands.register(app)
+app.add_typer(bench, name="bench", rich_help_panel=PANEL)
 
 console = Console()
 errors = Console(stderr=True)
@@ -32,7 +39,7 @@ RunArgument = Annotated[Path, typer.Argument(help="The folder of a run.", metava
 RUNS = Path("runs")
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def train(
     corpus: Annotated[
         str | None, typer.Option(help="pydoc (embedded, the default), toy, ptb, or a folder with train/valid/test.txt.")
@@ -59,7 +66,7 @@ def train(
     ] = None,
     parts: Annotated[
         Path | None,
-        typer.Option(help="A Python file with parts of your own (attention, MultiHeadSelfAttention, …) to train with."),
+        typer.Option(help="Parts of your own to train with: a Python file, or the course's folder (exercises)."),
     ] = None,
     save_every: Annotated[int, typer.Option(help="Steps between two checkpoints.", min=1)] = 200,
     ignore_preflight: Annotated[
@@ -72,7 +79,7 @@ def train(
 
     The full training of the notebook, on Penn Treebank: attn-lab train --corpus ptb --recipe notebook
     """
-    from attn_lab.parts_file import parts_from
+    from attn_lab.own_parts import own_parts
     from attn_lab.training import RunFolder
     from attn_lab.training import train as run_training
     from attn_lab.training.run_folder import latest_run, new_run_path
@@ -91,12 +98,17 @@ def train(
         save_every=save_every,
         ignore_preflight=ignore_preflight,
     )
+    trained_with = RunFolder(run).read_config().get("replaced_parts") if run and resume else None
+    own = own_parts(settings.parts_file, norm_first=settings.recipe.norm_first, trained_with=trained_with)
     run = run or new_run_path(RUNS, Path(settings.corpus).name, settings.recipe.name)
     console.print(f"run: {run}", highlight=False, soft_wrap=True)
+    for line in own.lines:
+        console.print(line, highlight=False, soft_wrap=True)
     run_training(
-        settings,
+        replace(settings, preflight_masks=own.masks),
         RunFolder(run),
-        parts=parts_from(settings.parts_file) if settings.parts_file else None,
+        parts=own.parts,
+        batches=own.batches,
         resume=resume,
         console=console,
     )
@@ -119,7 +131,7 @@ def _chosen(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def evaluate(
     run: RunArgument,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
@@ -140,7 +152,7 @@ def evaluate(
     )
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def generate(
     run: RunArgument,
     prompt: Annotated[str, typer.Option(help="The beginning of the text.")],
@@ -159,7 +171,7 @@ def generate(
     console.print(text, highlight=False, markup=False)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def report(run: RunArgument) -> None:
     """Write a run's report and curves again, of as much of it as there is."""
     from attn_lab.training.report import write_report
@@ -170,19 +182,31 @@ def report(run: RunArgument) -> None:
     console.print(f"report: {folder.report_file}", highlight=False, soft_wrap=True)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def doctor(
     device: Device = "auto",
     precision: Precision = "fp32",
-    parts: Annotated[Path | None, typer.Option(help="A Python file with parts of your own to check.")] = None,
+    parts: Annotated[
+        Path | None, typer.Option(help="Parts of your own to check: a Python file, or the course's folder (exercises).")
+    ] = None,
 ) -> None:
     """Versions, devices, and the preflight's checks as a table."""
     from attn_lab.doctor import examine
-    from attn_lab.parts import Parts
-    from attn_lab.parts_file import parts_from
+    from attn_lab.own_parts import own_parts
 
-    healthy = examine(console, device, precision, parts_from(parts) if parts else Parts())
+    healthy = examine(console, device, precision, own_parts(parts))
     raise typer.Exit(0 if healthy else 1)
+
+
+@bench.command("feedback")
+def bench_feedback(
+    rounds: Annotated[int, typer.Option(help="How often each is measured, in turns.", min=1)] = 7,
+    out: Annotated[Path | None, typer.Option(help="Also write the table to this file, as Markdown.")] = None,
+) -> None:
+    """How long a learner waits: pytest on one exercise, watch after a save, all solutions through all tests."""
+    from attn_lab.bench.feedback import show_feedback
+
+    show_feedback(console, rounds, out)
 
 
 @bench.command("train")
@@ -210,9 +234,8 @@ def main() -> None:
 
 def _explain(error: Exception) -> int:
     """Print what a user can mend and return the exit status; raise anything else again."""
-    from attn_lab.training.interrupt import Interrupted
-
-    if isinstance(error, Interrupted):
+    training = sys.modules.get("attn_lab.training.interrupt")  # not imported for the sake of asking: it takes seconds
+    if training is not None and isinstance(error, training.Interrupted):
         errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
         return 130
     if isinstance(error, ValueError | OSError | ImportError):

@@ -5,8 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from attn_lab.bench.training import Bounds, StepTime, bounds, compare
-from attn_lab.files import write_text
-from attn_lab.tables import Row, markdown_table, rich_table
+from attn_lab.tables import Row, show_tables
 from attn_lab.training.recipes import Recipe
 
 HEADER = ("model", "precision", "ms a step", "to nn.TransformerEncoder", "to float32", "peak memory, MiB")
@@ -44,10 +43,4 @@ def show_training(console: Console, recipe: Recipe, device: str, rounds: int, ou
         (f"A training step, recipe {recipe.name}, on {device}", HEADER, step_cells(compare(recipe, device, rounds))),
         ("What bounds it (float32, fused)", ("finding", "value"), bound_cells(bounds(recipe, device, rounds))),
     ]
-    for table in tables:
-        console.print(rich_table(*table))
-    if out is not None:
-        write_text(
-            out, "\n\n".join(f"**{title}**\n\n{markdown_table(header, rows)}" for title, header, rows in tables) + "\n"
-        )
-        console.print(f"written: {out}", highlight=False)
+    show_tables(console, tables, out)

@@ -1,10 +1,10 @@
 """The exercises in their order, found by their files: one name, five files that carry it."""
 
+import difflib
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-from attn_lab.choices import check_choice
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -71,14 +71,17 @@ def exercises() -> tuple[Exercise, ...]:
 
 
 def find(name: str) -> Exercise:
-    """The exercise of that name: "e02", "attention", "e02_attention" or a path to one of its files.
+    """The exercise of that name: "e02", "2", "attention", "e02_attention" or a path to one of its files.
 
     Raises:
         ValueError: there is none; the message names the nearest.
     """
-    wanted = Path(name).stem.removeprefix("test_").removesuffix("_mistakes").replace(" ", "_")
-    by_name = {e.name: e for e in exercises()}
-    for exercise in exercises():
-        if wanted in (exercise.name, exercise.number, exercise.name.partition("_")[2]):
-            return exercise
-    return by_name[check_choice("exercise", wanted, by_name)]
+    wanted = Path(name).stem.removeprefix("test_").removesuffix("_mistakes").replace(" ", "_").lower()
+    if number := re.fullmatch(r"e?(\d{1,2})", wanted):
+        wanted = f"e{int(number[1]):02}"
+    aliases = {alias: e for e in exercises() for alias in (e.name, e.number, e.name.partition("_")[2])}
+    if wanted in aliases:
+        return aliases[wanted]
+    near = difflib.get_close_matches(wanted, aliases, n=1, cutoff=0.5)
+    hint = f"did you mean {aliases[near[0]].name!r}? " if near else ""
+    raise ValueError(f"unknown exercise {name!r}; {hint}attn-lab list shows all")

@@ -19,9 +19,9 @@ from attn_lab.course.diagnosis import diagnose
 from attn_lab.course.limits import limits
 from attn_lab.course.mistakes import Catalogue, catalogue
 from attn_lab.course.outcomes import run, tests_of
-from attn_lab.course.plugin import COURSE
 from attn_lab.course.shortcuts import NoShortcuts
 from attn_lab.course.stubs import stub
+from attn_lab.course.trial import COURSE
 
 SENTINEL = "a sentinel that was planted in the answer"
 

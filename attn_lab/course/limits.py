@@ -10,6 +10,8 @@ from pathlib import Path
 from unittest import mock
 
 GIBIBYTES = 4  # more than the process holds already; the solutions take a few MiB
+STOPPED = 124  # the exit status of a process that had to be ended because its answer could not be interrupted
+REALLY_EXIT = os._exit  # what an answer gets in its place refuses
 
 
 class TimeUp(BaseException):
@@ -42,7 +44,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     By Python's own means, not by a signal: it works on every system, between any two lines of Python.
     """
     thread = threading.get_ident()
-    over, really_exit = threading.Event(), os._exit
+    over = threading.Event()
 
     def watch() -> None:
         if over.wait(seconds):
@@ -52,7 +54,7 @@ def time_limit(seconds: float) -> Iterator[None]:
             if over.wait(2):
                 return
         print(f"\nstopped: the answer did not end within {seconds:g} s, and could not be interrupted", flush=True)
-        really_exit(1)
+        REALLY_EXIT(STOPPED)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

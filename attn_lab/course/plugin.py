@@ -3,39 +3,20 @@
 It is registered by the conftest.py of the course's folder and touches only the tests below that folder.
 """
 
-import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
-import torch
 
-from attn_lab.course.answers import load
-from attn_lab.course.catalogue import Exercise, find, source
-from attn_lab.course.limits import TimeUp, limits
-from attn_lab.course.mistakes import catalogue
-from attn_lab.course.outcomes import Outcome, outcome
+from attn_lab.course.catalogue import Exercise, exercises, source
 from attn_lab.course.progress import ProgressFile
 from attn_lab.course.screen import screen
-from attn_lab.course.shortcuts import NoShortcuts
-from attn_lab.course.verdict import Verdict, judge
+from attn_lab.course.telling import tell
+from attn_lab.course.trial import Trial, get_ready
+from attn_lab.course.verdict import Verdict
 
 NAME = "attn_lab_course"
-
-COURSE = hypothesis.settings(
-    max_examples=25,
-    derandomize=True,  # the same cases each time: what fails once fails again
-    database=None,
-    deadline=None,
-    report_multiple_bugs=False,
-    verbosity=hypothesis.Verbosity.quiet,
-    phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
-    suppress_health_check=list(hypothesis.HealthCheck),
-)
-hypothesis.settings.register_profile("course", COURSE)
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -58,9 +39,8 @@ class CoursePlugin:
         self.is_learners = impl is None
         self.progress = ProgressFile(folder)
         self.named = any("::" in arg or arg.endswith(".py") for arg in config.args)
-        self.loaded: dict[Exercise, Any] = {}
-        self.seconds: dict[Exercise, float] = {}
-        self.outcomes: dict[Exercise, list[Outcome]] = {}
+        self.by_test = {exercise.test(folder): exercise for exercise in exercises()}
+        self.trials: dict[Exercise, Trial] = {}
         self.planned: dict[Exercise, int] = {}
         self.complete: dict[Exercise, int] = {}
         self.verdicts: list[Verdict] = []
@@ -69,14 +49,11 @@ class CoursePlugin:
         self.is_quiet = is_alone and config.option.verbose <= 0 and not config.option.collectonly
         if self.is_quiet:  # neither a header nor dots nor tracebacks: the screen is enough
             config.option.verbose, config.option.tbstyle, config.option.no_summary = -2, "no", True
-        hypothesis.settings.load_profile("course")
-        torch.set_num_threads(1)  # the tests' tensors are tiny: a second thread costs more than it brings
+        get_ready()
 
     def exercise_of(self, item: pytest.Item) -> Exercise | None:
         """The exercise that a test belongs to; None for a test that is not the course's."""
-        if not item.path.is_relative_to(self.folder) or not item.path.stem.startswith("test_e"):
-            return None
-        return find(item.path.stem)
+        return self.by_test.get(item.path)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(
@@ -111,16 +88,16 @@ class CoursePlugin:
             return True
         return None
 
+    def trial(self, exercise: Exercise) -> Trial:
+        """The exercise's answer on trial."""
+        if exercise not in self.trials:
+            self.trials[exercise] = Trial(exercise, self.answers, self.folder)
+        return self.trials[exercise]
+
     @pytest.fixture(scope="module")
     def answer(self, request: pytest.FixtureRequest) -> Any:
         """The answer that is judged: what its file defines."""
-        exercise = find(request.path.stem)
-        file = exercise.answer(self.answers)
-        if not file.is_file():  # a folder of answers may hold a few of them
-            raise NotImplementedError(f"{exercise.label}: there is no {file.name} in {self.answers}")
-        with self._watched(exercise):
-            self.loaded[exercise] = load(file)
-        return self.loaded[exercise]
+        return self.trial(self.by_test[request.path]).load()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
@@ -128,22 +105,8 @@ class CoursePlugin:
         exercise = self.exercise_of(pyfuncitem)
         if exercise is None:
             return (yield)
-        with self._watched(exercise):
+        with self.trial(exercise).watched():
             return (yield)
-
-    @contextmanager
-    def _watched(self, exercise: Exercise) -> Iterator[None]:
-        """Within what is left of the exercise's time, and without shortcuts."""
-        known = catalogue(exercise)
-        left = known.seconds - self.seconds.get(exercise, 0.0)
-        if left <= 0:
-            raise TimeUp
-        start = time.monotonic()
-        try:
-            with limits(left), NoShortcuts(known.not_allowed, exercise.answer(self.answers)):
-                yield
-        finally:
-            self.seconds[exercise] = self.seconds.get(exercise, 0.0) + time.monotonic() - start
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -155,10 +118,10 @@ class CoursePlugin:
         failed_early = call.when == "setup" and call.excinfo is not None
         if exercise and (call.when == "call" or failed_early):
             error = call.excinfo.value if call.excinfo else None
-            own = self.outcomes.setdefault(exercise, [])
-            own.append(outcome(exercise, getattr(item, "obj", lambda: None), error))
-            if len(own) == self.planned[exercise]:
-                self._judge(exercise)
+            trial = self.trial(exercise)
+            trial.note(getattr(item, "obj", lambda: None), error)
+            if len(trial.outcomes) == self.planned[exercise]:
+                self._judge(trial)
         return report
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -166,13 +129,12 @@ class CoursePlugin:
         if report.failed:
             self.broken += [f"{report.nodeid} cannot be collected:", *str(report.longrepr).splitlines()[-3:]]
 
-    def _judge(self, exercise: Exercise) -> None:
-        file = exercise.answer(self.answers)
-        verdict = judge(exercise, file, self.loaded.get(exercise), self.outcomes[exercise])
+    def _judge(self, trial: Trial) -> None:
+        verdict, exercise = trial.verdict(), trial.exercise
         self.verdicts.append(verdict)
-        is_whole = len(self.outcomes[exercise]) == self.complete[exercise]
+        is_whole = len(trial.outcomes) == self.complete[exercise]
         if self.is_learners and (is_whole or not verdict.passed):
-            self.progress.record(exercise, verdict.passed)
+            self.progress.record(exercise, trial.fingerprint if verdict.passed else None)
 
     def pytest_report_teststatus(self, report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
         """No dots: the screen says it."""
@@ -192,13 +154,17 @@ class CoursePlugin:
             terminalreporter.write_line(line)
         if not self.complete or terminalreporter.config.option.collectonly:
             return
-        for exercise in self.outcomes.keys() - {v.exercise for v in self.verdicts}:  # cut short, by -x or Ctrl-C
-            self._judge(exercise)
+        judged = [v.exercise for v in self.verdicts]
+        for exercise, trial in self.trials.items():
+            if trial.outcomes and exercise not in judged:  # cut short, by -x or Ctrl-C
+                self._judge(trial)
         if self.is_learners:
             done = self.progress.done()
         else:
             done = [v.exercise for v in self.verdicts if v.passed]
-        for line in screen(done, self.verdicts):
+        failed = next((v for v in self.verdicts if not v.passed), None)
+        lines = screen(len(done), [v.exercise for v in self.verdicts if v.passed], tell(failed) if failed else [])
+        for line in [*lines, *self.progress.troubles]:
             terminalreporter.write_line(line)
 
 

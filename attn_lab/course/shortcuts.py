@@ -6,15 +6,20 @@ Whoever else calls it may: PyTorch is the oracle, and the reference is given to 
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, MethodWrapperType, ModuleType
 from typing import Any
 
+import hypothesis
 import torch
 from torch.overrides import TorchFunctionMode
 
 TORCH = str(Path(torch.__file__).parent)
+HYPOTHESIS = str(Path(hypothesis.__file__).parent)
+ANSWER, PYTORCH, OTHERS = "the answer's", "PyTorch's", "somebody else's"
+RUNNER = "Hypothesis's"  # which calls the test: the answer's code lies further in
 DEEPEST = 60  # frames between a tensor operation and the line of the answer that led to it
 
 
@@ -32,16 +37,16 @@ class NoShortcuts(TorchFunctionMode):
 
     def __init__(self, names: Iterable[str], answer: Path) -> None:
         super().__init__()
-        self.file = str(answer)
         self.builtins: dict[Any, str] = {}
-        self.codes: dict[CodeType, str] = {}
+        self.codes: dict[int, tuple[CodeType, str]] = {}  # by identity: to compare code objects takes long
         for name in names:
             target = pkgutil.resolve_name(name)
             function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
             if inspect.isfunction(function):
-                self.codes[function.__code__] = name
+                self.codes[id(function.__code__)] = function.__code__, name
             else:
                 self.builtins[function] = name
+        self.whose = {str(answer): ANSWER}  # of each file that was met on the way
 
     def __torch_function__(
         self,
@@ -51,35 +56,53 @@ class NoShortcuts(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """PyTorch's hook: every call of a PyTorch function passes here, also one imported by name long ago."""
-        for code in _called(self.file, sys._getframe(1)):
-            if code in self.codes:
-                raise Shortcut(_sentence(self.codes[code]))
-            if not code.co_filename.startswith(TORCH):
-                break  # somebody else's code, which may call what it likes
-        else:
-            if func in self.builtins and _is_near(self.file, sys._getframe(1)):
-                raise Shortcut(_sentence(self.builtins[func]))
+        if not isinstance(func, MethodWrapperType):  # Tensor.shape and its like are no shortcuts
+            name = self._shortcut(func, sys._getframe(1))
+            if name is not None:
+                raise Shortcut(_sentence(name))
         return func(*args, **(kwargs or {}))
 
+    def _shortcut(self, func: Callable[..., Any], frame: FrameType | None) -> str | None:
+        """The shortcut that the answer entered, with nothing but PyTorch's own code between the two; or None.
 
-def _called(file: str, frame: FrameType | None) -> Iterator[CodeType]:
-    """From the innermost line of this file on: what it called, what that called, and so on."""
-    inner: list[CodeType] = []
-    for _ in range(DEEPEST):
-        if frame is None:
-            return
-        if frame.f_code.co_filename == file:
-            yield from reversed(inner)
-            return
-        inner.append(frame.f_code)
-        frame = frame.f_back
+        From the operation outwards, since it is here for every operation: the first line of the answer ends it.
+        """
+        found = self.builtins.get(func)
+        for _ in range(DEEPEST):
+            if frame is None:
+                return None
+            code = frame.f_code
+            whose = self.whose.get(code.co_filename) or self._look_up(code.co_filename)
+            if whose == ANSWER:
+                return found
+            if whose == RUNNER:
+                return None
+            if id(code) in self.codes:
+                found = self.codes[id(code)][1]
+            elif whose == OTHERS:
+                found = None  # somebody else's code, which may call what it likes
+            frame = frame.f_back
+        return None
+
+    def _look_up(self, file: str) -> str:
+        self.whose[file] = PYTORCH if file.startswith(TORCH) else RUNNER if file.startswith(HYPOTHESIS) else OTHERS
+        return self.whose[file]
 
 
-def _is_near(file: str, frame: FrameType | None) -> bool:
-    """Whether only PyTorch's own code lies between this file and the frame."""
-    while frame is not None and frame.f_code.co_filename.startswith(TORCH):
-        frame = frame.f_back
-    return frame is not None and frame.f_code.co_filename == file
+def refuse_borrowed(answer: ModuleType, names: Iterable[str]) -> None:
+    """Refuse an answer that is one of these itself, imported under its name, or a class that inherits from one.
+
+    Raises:
+        Shortcut: it is.
+    """
+    forbidden = {id(inspect.unwrap(pkgutil.resolve_name(name))): name for name in names}
+    for public, value in vars(answer).items():
+        if public.startswith("_"):
+            continue
+        function = inspect.unwrap(value.func if isinstance(value, partial) else value)
+        for target in function.__mro__ if inspect.isclass(function) else (function,):
+            if id(target) in forbidden:
+                raise Shortcut(_sentence(forbidden[id(target)]))
 
 
 def _sentence(name: str) -> str:

@@ -38,6 +38,12 @@ def stub(exercise: Exercise) -> str:
     return "\n".join(lines) + "\n"
 
 
+def solution_text(exercise: Exercise) -> str:
+    """The worked solution, without the marks."""
+    lines = exercise.solution.read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if not OPEN.match(line) and not CLOSE.match(line)) + "\n"
+
+
 def write_stubs(folder: Path, *, keep: bool = False) -> list[Path]:
     """Every stub into a folder that mirrors the course; returns the files written. `keep`: leave what is there."""
     written = []

@@ -1,6 +1,6 @@
 """Ids in, weights and a report out."""
 
-from attn_lab.training.batches import batchify, n_windows, windows
+from attn_lab.training.batches import Batches, batchify, n_windows, windows
 from attn_lab.training.evaluation import evaluate
 from attn_lab.training.interrupt import Interrupted
 from attn_lab.training.loop import train_epoch
@@ -11,6 +11,7 @@ from attn_lab.training.trainer import Diverged, Outcome, PreflightFailed, train
 
 __all__ = [
     "RECIPES",
+    "Batches",
     "Diverged",
     "Interrupted",
     "Outcome",

@@ -1,6 +1,7 @@
 """From one long text to batches: rows of contiguous text, cut into windows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from einops import rearrange
 from jaxtyping import Int
@@ -43,3 +44,11 @@ def windows(
 def n_windows(batched: Int[Tensor, "batch length"], window: int) -> int:
     """How many windows there are."""
     return -(-(batched.shape[1] - 1) // window)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """How a run's texts become batches: the reference's two functions by default, or yours in their place."""
+
+    batchify: Callable[[Tensor, int], Tensor] = batchify
+    windows: Callable[[Tensor, int], Iterable[tuple[Tensor, Tensor]]] = windows

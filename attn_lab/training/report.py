@@ -1,6 +1,7 @@
 """The report of a run, made from its folder alone, so that it can be written again at any time."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 from attn_lab.files import write_text
@@ -124,13 +125,23 @@ def _preflight(run: RunFolder) -> str:
     passed = sum(c["passed"] for c in checks)
     seconds = sum(c["seconds"] for c in checks)
     text = f"{passed} of {len(checks)} checks passed on this device, in {seconds:.1f} s, before the first step."
-    if config["replaced_parts"]:
-        text += f" Parts that are not the reference's: {', '.join(config['replaced_parts'])}."
+    own = config["replaced_parts"]
+    if own:
+        source = f", from {Path(config['parts_file']).name}" if config.get("parts_file") else ""
+        text += f" Parts that are not the reference's{source}: {', '.join(own)}."
+    if config.get("preflight_masks", "all") == "training":
+        text += (
+            " Masks were tried as this run has them, (i j) with a key for every query; masks of other shapes, and "
+            "queries that may attend to nothing, were not."
+        )
     parts = dict.fromkeys(c["subject"] for c in checks)
     by_part = [(part, [c for c in checks if c["subject"] == part]) for part in parts]
-    rows = [(part, f"{sum(c['passed'] for c in own)} of {len(own)}") for part, own in by_part]
+    rows = [
+        (part, "own" if part in own else "the reference's", f"{sum(c['passed'] for c in mine)} of {len(mine)}")
+        for part, mine in by_part
+    ]
     failed = [f"- **failed**: {c['subject']}: {c['name']}: {c['message']}" for c in checks if not c["passed"]]
-    table = markdown_table(("part", "properties that hold"), rows)
+    table = markdown_table(("part", "whose", "properties that hold"), rows)
     return "\n\n".join(filter(None, [f"## Preflight\n\n{text}", table, "\n".join(failed)]))
 
 

@@ -9,9 +9,8 @@ from torch import nn
 
 from attn_lab import corpora
 from attn_lab.language_model import TransformerLanguageModel
-from attn_lab.parts import Parts
-from attn_lab.parts_file import parts_from
-from attn_lab.training.batches import batchify
+from attn_lab.own_parts import own_parts
+from attn_lab.training.batches import Batches
 from attn_lab.training.checkpoints import load_weights
 from attn_lab.training.devices import accelerator_for
 from attn_lab.training.evaluation import evaluate
@@ -27,6 +26,7 @@ class SavedRun:
     vocabulary: corpora.Vocabulary
     model: nn.Module
     device: torch.device
+    batches: Batches
 
     def evaluate(self, split: str, data_dir: str | None = None) -> tuple[float, float]:
         """Loss of a split in nats per token, and in nats per word of the raw text."""
@@ -38,8 +38,8 @@ class SavedRun:
                 f"({len(corpus.vocabulary):,} types, the run's {len(self.vocabulary):,}). Name it with --data-dir"
             )
         ids = corpus.split(split)
-        rows = batchify(ids, settings.recipe.eval_batch_size).to(self.device)
-        loss = evaluate(self.model, rows, settings.recipe.window)
+        rows = self.batches.batchify(ids, settings.recipe.eval_batch_size).to(self.device)
+        loss = evaluate(self.model, rows, settings.recipe.window, self.batches)
         return loss, loss * len(ids) / corpus.raw_words[split]
 
     def generate(self, prompt: str, n_new: int, *, temperature: float, top_k: int | None, seed: int | None) -> str:
@@ -68,10 +68,12 @@ def load_run(path: Path, device: str = "auto", precision: str = "fp32") -> Saved
         ValueError: a file in it is damaged, or the device is not to be had.
     """
     run = RunFolder.existing(path)
-    settings = replace(Settings.from_dict(run.read_config()), device=device, precision=precision)
+    config = run.read_config()
+    settings = replace(Settings.from_dict(config), device=device, precision=precision)
     accelerator = accelerator_for(device, precision)
     vocabulary = corpora.Vocabulary.from_json(run.vocabulary_file)
-    parts = parts_from(settings.parts_file) if settings.parts_file else Parts()
-    model = settings.recipe.model(len(vocabulary), parts)
+    trained_with = config.get("replaced_parts")
+    own = own_parts(settings.parts_file, norm_first=settings.recipe.norm_first, trained_with=trained_with)
+    model = settings.recipe.model(len(vocabulary), own.parts)
     load_weights(model, run.best_file)
-    return SavedRun(settings, vocabulary, accelerator.prepare(model), accelerator.device)
+    return SavedRun(settings, vocabulary, accelerator.prepare(model), accelerator.device, own.batches)

@@ -19,7 +19,8 @@ class Settings:
     precision: str = "fp32"
     save_every: int = 200  # steps between two checkpoints
     ignore_preflight: bool = False
-    parts_file: str | None = None
+    preflight_masks: str = "all"  # which masks the parts are tried with; see attn_lab.checks.preflight
+    parts_file: str | None = None  # or the course's folder
 
     def to_dict(self) -> dict[str, Any]:
         """For config.json."""

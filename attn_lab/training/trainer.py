@@ -13,7 +13,7 @@ from attn_lab import corpora
 from attn_lab.checks import CheckResult, preflight
 from attn_lab.parts import Parts
 from attn_lab.training.baselines import unigram_loss
-from attn_lab.training.batches import batchify, n_windows, windows
+from attn_lab.training.batches import Batches, n_windows
 from attn_lab.training.checkpoints import Progress, load_state, load_weights, save_state, save_weights
 from attn_lab.training.devices import accelerator_for, resolve_device
 from attn_lab.training.evaluation import evaluate
@@ -50,6 +50,7 @@ def train(
     run: RunFolder,
     *,
     parts: Parts | None = None,
+    batches: Batches | None = None,
     resume: bool = False,
     console: Console | None = None,
 ) -> Outcome:
@@ -59,6 +60,7 @@ def train(
         settings: corpus, recipe, device and precision.
         run: the folder to write to; new, or with `resume` that of a run that was stopped.
         parts: the parts of the model, the reference's by default.
+        batches: how the texts become batches, the reference's way by default.
         resume: go on from the last checkpoint; on a CPU bit for bit as if the run had never stopped.
         console: where progress is shown.
 
@@ -66,7 +68,8 @@ def train(
         PreflightFailed: a part is wrong (unless settings.ignore_preflight, which the report then says).
         Diverged: the loss became NaN or infinite.
         Interrupted: Ctrl-C; the state was saved.
-        ValueError: the settings fit neither the corpus, this machine, nor the run to be resumed.
+        ValueError: the settings fit neither the corpus, this machine, nor the run to be resumed; or that has other
+            parts.
         OSError: a file could not be read or written, or another process writes this run.
     """
     console = console or Console(quiet=True)
@@ -77,14 +80,32 @@ def train(
         )
     if is_new and resume:
         raise FileNotFoundError(f"expected the folder of a run to resume; {run.path} has no {run.config_file.name}")
+    parts, batches = parts or Parts(), batches or Batches()
     if resume:
-        Settings.from_dict(run.read_config()).check_same_run(settings, run.path)
+        config = run.read_config()
+        Settings.from_dict(config).check_same_run(settings, run.path)
+        _check_same_parts(config, replaced(parts, batches), run)
     settings = replace(settings, device=resolve_device(settings.device))
     corpus = corpora.load(settings.corpus, tokenizer=settings.tokenizer, root=settings.data_dir)
     with run.locked(), stop_requests() as stop:
-        trainer = Trainer(settings, run, corpus, parts or Parts(), console, stop)
+        trainer = Trainer(settings, run, corpus, parts, batches, console, stop)
         trainer.prepare(resume)
         return trainer.run_to_end()
+
+
+def replaced(parts: Parts, batches: Batches) -> list[str]:
+    """The names of what is not the reference's."""
+    return parts.replaced() + (["batches"] if batches != Batches() else [])
+
+
+def _check_same_parts(config: dict[str, Any], now: list[str], run: RunFolder) -> None:
+    before = config.get("replaced_parts", [])
+    if before != now:
+        had, has = (", ".join(names) or "none" for names in (before, now))
+        raise ValueError(
+            f"the run in {run.path} is of other parts: those that were not the reference's are {had}, not {has}. "
+            "Resume it with the same, or name another folder with --run"
+        )
 
 
 class Trainer:
@@ -96,30 +117,40 @@ class Trainer:
         run: RunFolder,
         corpus: corpora.Corpus,
         parts: Parts,
+        batches: Batches,
         console: Console,
         stop: StopRequest,
     ) -> None:
-        self.settings, self.run, self.corpus, self.parts = settings, run, corpus, parts
+        self.settings, self.run, self.corpus, self.parts, self.batches = settings, run, corpus, parts, batches
         self.console, self.stop = console, stop
         self.recipe = settings.recipe
         self.accelerator = accelerator_for(settings.device, settings.precision)
-        self.train_rows = self._rows("train", self.recipe.batch_size)
-        self.valid_rows = self._rows("valid", self.recipe.eval_batch_size)
-        self.test_rows = self._rows("test", self.recipe.eval_batch_size)
-        self.steps_per_epoch = n_windows(self.train_rows, self.recipe.window)
+        self.batch_sizes = {
+            "train": self.recipe.batch_size,
+            "valid": self.recipe.eval_batch_size,
+            "test": self.recipe.eval_batch_size,
+        }
+        for split, batch_size in self.batch_sizes.items():
+            self._check_length(split, batch_size)
 
-    def _rows(self, split: str, batch_size: int) -> torch.Tensor:
-        ids, window = self.corpus.split(split), self.recipe.window
-        if len(ids) < batch_size * (window + 1):
+    def _check_length(self, split: str, batch_size: int) -> None:
+        n, window = len(self.corpus.split(split)), self.recipe.window
+        if n < batch_size * (window + 1):
             raise ValueError(
                 f"the {split} text of {self.corpus.name} must have at least batch x (window + 1) = {batch_size} x "
-                f"{window + 1} = {batch_size * (window + 1):,} tokens; got {len(ids):,}. Take a longer text"
+                f"{window + 1} = {batch_size * (window + 1):,} tokens; got {n:,}. Take a longer text"
             )
+
+    def _rows(self, split: str, batch_size: int) -> torch.Tensor:
+        ids, batchify = self.corpus.split(split), self.batches.batchify
         return batchify(ids, batch_size).to(self.accelerator.device)
 
     def prepare(self, resume: bool) -> None:
-        """Prove the parts, build the model, and find where to begin."""
+        """Prove the parts and the batches, build the model, and find where to begin."""
         checks = self._preflight()
+        rows = {split: self._rows(split, batch_size) for split, batch_size in self.batch_sizes.items()}
+        self.train_rows, self.valid_rows, self.test_rows = rows["train"], rows["valid"], rows["test"]
+        self.steps_per_epoch = n_windows(self.train_rows, self.recipe.window)
         torch.manual_seed(self.recipe.seed)
         self.bare_model = self.recipe.model(len(self.corpus.vocabulary), self.parts)
         self.model = self.accelerator.prepare(self.bare_model)  # on its device, in its precision
@@ -142,6 +173,8 @@ class Trainer:
             device=self.accelerator.device,
             precision=self.settings.precision,
             model_options=self.recipe.switches(),
+            masks=self.settings.preflight_masks,
+            batches=self.batches,
         )
         failed = [r for r in results if not r.passed]
         summary = f"preflight: {len(results) - len(failed)} of {len(results)} checks passed"
@@ -170,7 +203,7 @@ class Trainer:
             },
             "parameters": sum(p.numel() for p in self.bare_model.parameters()),
             "steps_per_epoch": self.steps_per_epoch,
-            "replaced_parts": self.parts.replaced(),
+            "replaced_parts": replaced(self.parts, self.batches),
             "preflight": [asdict(r) for r in checks],
             "versions": versions(),
         }
@@ -183,7 +216,7 @@ class Trainer:
                 self._train_epoch()
                 self._finish_epoch()
         load_weights(self.bare_model, self.run.best_file)
-        test_loss = evaluate(self.model, self.test_rows, self.recipe.window)
+        test_loss = evaluate(self.model, self.test_rows, self.recipe.window, self.batches)
         self.run.log("test", step=self.progress.step, epoch=self.progress.best_epoch, loss=test_loss)
         write_report(self.run)
         self.console.print(
@@ -198,7 +231,8 @@ class Trainer:
         progress = self.progress
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.learning_rate(progress.epoch)
-        batches = itertools.islice(windows(self.train_rows, self.recipe.window), progress.step_in_epoch, None)
+        windows = self.batches.windows(self.train_rows, self.recipe.window)
+        batches = itertools.islice(windows, progress.step_in_epoch, None)
         self.unread: list[torch.Tensor] = []
         self.clock = time.perf_counter()
         for loss in train_epoch(self.model, batches, self.optimizer, clip=self.recipe.clip):
@@ -237,7 +271,7 @@ class Trainer:
     def _finish_epoch(self) -> None:
         progress, epochs = self.progress, self.recipe.epochs
         train_loss = progress.loss_sum / self.steps_per_epoch
-        valid_loss = evaluate(self.model, self.valid_rows, self.recipe.window)
+        valid_loss = evaluate(self.model, self.valid_rows, self.recipe.window, self.batches)
         if not math.isfinite(valid_loss):
             raise self._diverged(f"the validation loss became {valid_loss}", progress.step)
         progress.epoch, progress.step_in_epoch, progress.loss_sum = progress.epoch + 1, 0, 0.0
