@@ -24,7 +24,7 @@ def learning_curves() -> str:
     axes.text(6.05, UNIGRAM + 0.1, "the unigram model", ha="right", fontsize=8.5)
     leak = BIGRAM - 1
     axes.axhspan(0, leak, color="#c2571a", alpha=0.08, linewidth=0)
-    axes.text(0.0, leak - 0.4, "below the leak line: too good to be true", fontsize=8.5)
+    axes.text(6.05, leak - 0.35, "below the leak line: too good to be true", ha="right", fontsize=8.5)
     axes.axvline(3, color="#8a909c", linewidth=0.8, linestyle=":")
     axes.text(3.05, 7.6, "the test's training ends here", fontsize=8.5)
     axes.set(xlabel="epoch", ylabel="validation loss, nats per token", ylim=(0, 8.1), xlim=(-0.1, 6.1))
@@ -32,7 +32,7 @@ def learning_curves() -> str:
     axes.spines[["top", "right"]].set_visible(False)
     description = "Three learning curves over six epochs; without a causal mask the loss falls far below the leak line."
     caption = (
-        "A loss that falls is not yet a good sign. Both wrong programs run without an error, and their curves look much "
+        "A loss that falls is not yet a good sign. Both wrong programs run without an error, and their curves look far "
         "better than the right one's."
     )
     return to_html(figure, "leak", description, caption)

@@ -30,7 +30,7 @@ def per_token(tokens: list[str], losses: list[float], window: int) -> str:
     axes.spines[["top", "right"]].set_visible(False)
     description = f"The loss of {len(losses)} tokens as bars in windows of {window}, with two different means as lines."
     caption = (
-        f"Windows of {window}; short black lines are their means. The last window is short, and its mean counts as much "
+        f"Windows of {window}; short black lines are their means. The last window is short; its mean counts as much "
         "as a full one's in the wrong line."
     )
     return to_html(figure, f"surprise {len(losses)} {window}", description, caption)

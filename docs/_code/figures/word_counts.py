@@ -22,7 +22,7 @@ def by_rank(tokens: list[str], title: str) -> str:
     for rank in (1, 10, 100):
         word, number = counts[rank - 1]
         left.annotate(f"{rank}: “{word}”", (rank, number), xytext=(6, 4), textcoords="offset points", fontsize=8.5)
-    left.set(xlabel="rank", ylabel="count", title=title)
+    left.set(xlabel="rank", ylabel="count", title=title, ylim=(0.7, 4 * numbers[0]))
     right.semilogx(ranks, share, color=SEEN)
     half = next(rank for rank, part in zip(ranks, share) if part >= 0.5)
     right.plot([half, half, 1], [0, 0.5, 0.5], ":", color="#c2571a")

@@ -1,0 +1,75 @@
+"""Generating text: the model says how probable each next token is, one is drawn, and the model reads on with it.
+
+To write: `next_probabilities`, and the loop of `generate`. Given: the signatures, the errors, `sample`, which draws,
+and what `generate` does around its loop (eval mode, no gradients). Not allowed: attn_lab's `sample` and `generate`.
+"""
+
+import torch
+from torch import Tensor
+
+
+def next_probabilities(logits: Tensor, temperature: float = 1.0, top_k: int | None = None) -> Tensor:
+    """softmax(logits / temperature) over the `top_k` most probable tokens; all others have the probability 0.
+
+    Args:
+        logits: (b v), for each text the scores of all tokens; they are left as they are.
+        temperature: below 1 the probable tokens become more so, above 1 less so. 0 is the limit: the most probable
+            token has the probability 1, and if several are equally probable, the first of them.
+        top_k: how many tokens are kept; None, or more than there are: all. If several tokens tie for the last place,
+            any of them may stay, and all may.
+
+    Returns:
+        (b v); each row sums to 1.
+
+    Raises:
+        ValueError: temperature is negative, or top_k is below 1.
+    """
+    if temperature < 0 or (top_k is not None and top_k < 1):
+        raise ValueError(f"expected temperature >= 0 and top_k >= 1 or None; got {temperature} and {top_k}")
+    raise NotImplementedError("e21 generate: greedy at temperature 0; else hide all but the top k, divide, softmax")
+
+
+def sample(probabilities: Tensor) -> Tensor:
+    """Of each row (b v) one token, drawn with these probabilities: (b)."""
+    return torch.multinomial(probabilities, num_samples=1)[:, 0]
+
+
+@torch.no_grad()
+def generate(
+    model,
+    prompt: Tensor,
+    n_new: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    context: int | None = None,
+    draw=sample,
+) -> Tensor:
+    """The prompt, and behind it `n_new` tokens, each drawn from what the model makes of the text so far.
+
+    Args:
+        model: from ids (b n) to logits (b n v), at each position of the token after it.
+        prompt: (b n), at least one token; it is left as it is.
+        n_new: how many tokens to write.
+        temperature, top_k: as in `next_probabilities`.
+        context: the model is shown the last `context` tokens of the text, or all if there are fewer. None: as many as
+            it can take, model.max_len.
+        draw: from probabilities (b v) to one id for each row, (b).
+
+    Returns:
+        (b n + n_new)
+
+    Raises:
+        ValueError: the prompt is empty, n_new is negative, or context is below 1.
+    """
+    context = model.max_len if context is None else context
+    if prompt.shape[1] < 1 or n_new < 0 or context < 1:
+        raise ValueError(
+            f"expected a prompt, n_new >= 0 and context >= 1; got {prompt.shape[1]} tokens, {n_new} and {context}"
+        )
+    was_training = model.training
+    model.eval()
+    try:
+        raise NotImplementedError("e21 generate: n_new times: show the end of the text, take the last position, draw, append")
+    finally:
+        model.train(was_training)
