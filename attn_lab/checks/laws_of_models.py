@@ -1,7 +1,5 @@
 """Laws of positions and of the language model as a whole."""
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +8,7 @@ from attn_lab.checks import oracles, strategies
 from attn_lab.checks.building import Part
 from attn_lab.checks.cases import LanguageModelCase, PositionsCase, fill, generator
 from attn_lab.checks.check import Check
-from attn_lab.checks.compare import agree, gradients, leaf, require
+from attn_lab.checks.compare import agree, gradients, require
 from attn_lab.checks.fixed_dropout import FixedDropout
 from attn_lab.checks.laws_of_modules import blocks_start_apart
 from attn_lab.checks.setting import EXACT, Setting
@@ -49,30 +47,30 @@ def _logits(model: nn.Module, ids: Tensor, setting: Setting, *mask: Tensor) -> T
         return model(setting.put(ids), *map(setting.put, mask))
 
 
-def _gradient_at(model: nn.Module, ids: Tensor, now: int, setting: Setting) -> Tensor:
-    """The gradient of the logits at position `now` with respect to what the embedding returned, (b n d_model)."""
-    oracles.parameter(model, "embedding.weight")
-    seen: list[Tensor] = []
+def _ids_of_two_kinds(case: LanguageModelCase, first: int) -> Tensor:
+    """Token ids: the first ones are 0 or 1, the others are not."""
+    ids = case.ids()
+    return torch.where(torch.arange(case.n, device="cpu") < first, ids % 2, 2 + ids % (case.ntoken - 2))
 
-    def cut(module: nn.Module, inputs: Sequence[Tensor], output: Tensor) -> Tensor:
-        seen.append(leaf(output))
-        return seen[-1]
 
-    handle = model.get_submodule("embedding").register_forward_hook(cut)
-    try:
-        logits = _logits(model, ids, setting)
-    finally:
-        handle.remove()
-    require(len(seen) == 1, f"the model must call its `embedding` once; it did so {len(seen)} times")
+def _influence(model: nn.Module, ids: Tensor, now: int, scores: slice, setting: Setting) -> Tensor:
+    """The gradient of some tokens' logits at position `now` with respect to the embedding's table, (v d_model).
+
+    A table that is tied is the output layer's too. There a token's row plays for that token's logits alone, so that the
+    rows of the other tokens tell what the text itself does.
+    """
+    table = oracles.parameter(model, "embedding.weight")
+    logits = _logits(model, ids, setting)
     weights = torch.zeros(logits.shape, device="cpu")
-    weights[:, now] = fill(generator(now), *logits[:, now].shape)
-    return gradients(logits, {"embedding": seen[0]}, weights)["embedding"]
+    weights[:, now, scores] = fill(generator(now), *weights[:, now, scores].shape)
+    return gradients(logits, {"embedding.weight": table}, weights)["embedding.weight"]
 
 
 def _no_leak(part: Part, case: LanguageModelCase, setting: Setting = EXACT) -> None:
     now = case.seed % (case.n - 1)
-    gradient = _gradient_at(_model(part, case, setting), case.ids(), now, setting)
-    require(bool((gradient[:, now + 1 :] == 0).all()), "the logits of a position depend on a later token")
+    ids = _ids_of_two_kinds(case, now + 1)
+    gradient = _influence(_model(part, case, setting), ids, now, slice(2), setting)
+    require(bool((gradient[2:] == 0).all()), "the logits of a position depend on a later token")
 
 
 def _targets_are_not_visible(part: Part, case: LanguageModelCase, setting: Setting = EXACT) -> None:
@@ -91,8 +89,9 @@ def _targets_are_not_visible(part: Part, case: LanguageModelCase, setting: Setti
 
 
 def _past_is_used(part: Part, case: LanguageModelCase, setting: Setting = EXACT) -> None:
-    gradient = _gradient_at(_model(part, case, setting), case.ids(), case.n - 1, setting)
-    require(bool((gradient[:, :-1] != 0).any()), "the last logits do not depend on any earlier token")
+    ids = _ids_of_two_kinds(case, case.n - 1)
+    gradient = _influence(_model(part, case, setting), ids, case.n - 1, slice(2, None), setting)
+    require(bool((gradient[:2] != 0).any()), "the last logits do not depend on any earlier token")
 
 
 def _prefix_is_enough(part: Part, case: LanguageModelCase, setting: Setting = EXACT) -> None:

@@ -40,6 +40,12 @@ def equal_or_not(one: int, others: SearchStrategy[int]) -> SearchStrategy[int]:
 
 
 @cache
+def at_least(least: int, others: SearchStrategy[int]) -> SearchStrategy[int]:
+    """Those sizes that are not smaller."""
+    return others.filter(lambda size: size >= least)
+
+
+@cache
 def _sampled(values: tuple[Any, ...]) -> SearchStrategy[Any]:
     return st.sampled_from(values)
 
@@ -99,7 +105,7 @@ def encoder_cases(
     return EncoderCase(
         b=b,
         h=draw(equal_or_not(b, FEW)),
-        n=draw(LENGTHS.filter(lambda n: n >= shortest)),
+        n=draw(at_least(shortest, LENGTHS)),
         d=draw(one_of_these((4, 5, 6))),
         d_hid=draw(one_of_these((8, 5))),
         n_blocks=draw(one_of_these(blocks)),
@@ -120,7 +126,7 @@ def language_model_cases(draw: Draw, causal: bool | None = None, shortest: int =
         ntoken=draw(one_of_these((11, 5))),
         b=draw(FEW),
         h=draw(FEW),
-        n=draw(LENGTHS.filter(lambda n: n >= shortest)),
+        n=draw(at_least(shortest, LENGTHS)),
         d=draw(one_of_these((4, 5, 6))),
         d_hid=draw(one_of_these((8, 5))),
         nlayers=draw(one_of_these((2, 1))),

@@ -9,17 +9,22 @@ and it waits for them. So nothing here computes anything; the imports alone take
 
 import ast
 import contextlib
+import gc
 import importlib
 import json
 import os
 import select
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 Message = dict[str, Any]
 INPUT = 0
+IDLE = 1.0  # seconds without a job, after which there is time for LATE
+# What PyTorch imports only when an attention layer, an embedding or an optimiser is first used: up to a second.
+LATE = ("torch.fx.experimental.symbolic_shapes", "torch._dynamo")
 
 
 def main() -> None:
@@ -71,9 +76,13 @@ def _import_what_it_imports(file: Path) -> None:
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names = [node.module]
-            for name in names:
-                with contextlib.suppress(Exception):
-                    importlib.import_module(name)
+            _import(names)
+
+
+def _import(names: Iterable[str]) -> None:
+    for name in names:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
 
 
 def result(job: Message) -> Message:
@@ -146,8 +155,10 @@ def fork_for_each(output: int) -> None:
     """A child a job. A job that comes while a child is at work takes its place. Ends with the input."""
     child: Child | None = None
     inbox = b""
+    late: tuple[str, ...] = LATE
     while True:
-        readable, _, _ = select.select([INPUT] + ([child.pipe] if child else []), [], [], 0.1 if child else None)
+        patience = 0.1 if child else IDLE if late else None
+        readable, _, _ = select.select([INPUT] + ([child.pipe] if child else []), [], [], patience)
         if INPUT in readable:
             data = os.read(INPUT, 65536)
             *lines, inbox = (inbox + data).split(b"\n")
@@ -162,6 +173,10 @@ def fork_for_each(output: int) -> None:
             _send(output, child.message())
             child.close()
             child = None
+        elif not child:
+            _import(late)
+            gc.freeze()
+            late = ()
 
 
 def _send(output: int, message: Message) -> None:

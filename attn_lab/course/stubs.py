@@ -9,6 +9,7 @@ from pathlib import Path
 from attn_lab.course.catalogue import Exercise, exercises
 
 OPEN = re.compile(r"^(?P<indent> *)# answer: (?P<task>.+)$")
+LONGEST = 120  # characters of a line
 CLOSE = re.compile(r"^ *# end of answer$")
 
 
@@ -28,6 +29,8 @@ def stub(exercise: Exercise) -> str:
         if opened:
             task = opened["task"].replace('"', "'")
             lines.append(f'{opened["indent"]}raise NotImplementedError("{exercise.label}: {task}")')
+            if len(lines[-1]) > LONGEST:
+                raise ValueError(f"{exercise.solution}:{number}: expected fewer words: they make a line of the stub")
             inside, n_regions = True, n_regions + 1
         elif closed:
             inside = False

@@ -12,7 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-PAGE = Path(__file__).parents[1] / "course" / "transcript.md"
+REPOSITORY = Path(__file__).parents[2]
+PAGE = REPOSITORY / "docs" / "course" / "transcript.md"
 BLOCK = re.compile(r'^```(?:console|python title="(?P<file>[^"]+)")\n(?P<text>.*?)^```$', re.MULTILINE | re.DOTALL)
 STUB = re.compile(r"^( *)raise NotImplementedError\(.*\)\n", re.MULTILINE)
 WIDTH = "90"
@@ -75,7 +76,10 @@ class _Newcomer:
             stderr=subprocess.STDOUT,
             check=False,
         )
-        return done.stdout.replace(str(self.folder), "…").lstrip("\n")
+        lines = [
+            line for line in done.stdout.splitlines() if not line.startswith("  step ")
+        ]  # now and then, by the clock
+        return "\n".join(lines).replace(str(REPOSITORY), "attn-lab").lstrip("\n")
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ class MultiHeadSelfAttention(nn.Module):
         Returns:
             (b i dim)
         """
-        raise NotImplementedError("e37 coding test: project, split into heads, scores, mask, softmax, dropout, average, merge, project back")
+        raise NotImplementedError("e37 coding test: project, split, attend in every head, merge, project back")
 
 
 class EncoderBlock(nn.Module):

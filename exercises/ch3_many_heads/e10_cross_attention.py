@@ -47,4 +47,4 @@ class CrossAttention(nn.Module):
         Returns:
             (b i dim)
         """
-        raise NotImplementedError("e10 cross attention: queries from x, keys and values from the memory, then as in e08")
+        raise NotImplementedError("e10 cross attention: queries from x, keys and values from memory, attend")

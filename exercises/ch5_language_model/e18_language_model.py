@@ -77,7 +77,7 @@ class TransformerLanguageModel(nn.Module):
         A `src_mask` is handed to the encoder as it is, in place of the model's own mask.
         """
         self.check_ids(src)
-        raise NotImplementedError("e18 language model: embed and scale, positions, the mask if none is given, encoder, norm, logits")
+        raise NotImplementedError("e18 language model: embed, scale, positions, mask, encoder, norm, logits")
 
     def check_ids(self, src: Tensor) -> None:
         """An id outside the vocabulary is an error of the caller; on a GPU, looking would cost a wait in each step."""

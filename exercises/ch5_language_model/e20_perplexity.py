@@ -31,4 +31,4 @@ def perplexity(model: nn.Module, batched: Tensor, window: int) -> float:
     Returns:
         A Python number, not a tensor.
     """
-    raise NotImplementedError("e20 perplexity: eval mode, the sum of the losses of all tokens, divided by their number, exp")
+    raise NotImplementedError("e20 perplexity: eval mode, mean loss over all tokens, exp")

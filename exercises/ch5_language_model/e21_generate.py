@@ -70,6 +70,6 @@ def generate(
     was_training = model.training
     model.eval()
     try:
-        raise NotImplementedError("e21 generate: n_new times: show the end of the text, take the last position, draw, append")
+        raise NotImplementedError("e21 generate: n_new times: read the end, take the last position, draw, append")
     finally:
         model.train(was_training)

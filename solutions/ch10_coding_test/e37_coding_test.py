@@ -49,7 +49,7 @@ class MultiHeadSelfAttention(nn.Module):
         Returns:
             (b i dim)
         """
-        # answer: project, split into heads, scores, mask, softmax, dropout, average, merge, project back
+        # answer: project, split, attend in every head, merge, project back
         q, k, v = (
             rearrange(x, "b n (h d) -> b h n d", h=self.n_heads)
             for x in (self.linear_query(query), self.linear_key(key), self.linear_value(value))

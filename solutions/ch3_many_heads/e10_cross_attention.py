@@ -47,7 +47,7 @@ class CrossAttention(nn.Module):
         Returns:
             (b i dim)
         """
-        # answer: queries from x, keys and values from the memory, then as in e08
+        # answer: queries from x, keys and values from memory, attend
         # Who asks? x does, so the queries are its projection. There are i of them, and so there are i answers.
         queries = self.linear_query(x)
 

@@ -85,7 +85,7 @@ class TransformerLanguageModel(nn.Module):
         A `src_mask` is handed to the encoder as it is, in place of the model's own mask.
         """
         self.check_ids(src)
-        # answer: embed and scale, positions, the mask if none is given, encoder, norm, logits
+        # answer: embed, scale, positions, mask, encoder, norm, logits
         x = self.embedding(src) * self.scale
 
         # Attention by itself sees a set; from here on each token knows its place.

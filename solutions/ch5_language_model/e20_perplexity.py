@@ -31,7 +31,7 @@ def perplexity(model: nn.Module, batched: Tensor, window: int) -> float:
     Returns:
         A Python number, not a tensor.
     """
-    # answer: eval mode, the sum of the losses of all tokens, divided by their number, exp
+    # answer: eval mode, mean loss over all tokens, exp
     was_training = model.training
     model.eval()
     total, n_targets = 0.0, 0

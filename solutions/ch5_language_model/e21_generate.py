@@ -84,7 +84,7 @@ def generate(
     was_training = model.training
     model.eval()
     try:
-        # answer: n_new times: show the end of the text, take the last position, draw, append
+        # answer: n_new times: read the end, take the last position, draw, append
         text = prompt
         for _ in range(n_new):
             # What the model sees is cut, and the text is not: it comes back whole.

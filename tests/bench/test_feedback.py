@@ -7,7 +7,6 @@ import pytest
 
 from attn_lab.bench import feedback
 from attn_lab.bench.feedback import Wait
-from attn_lab.course.catalogue import exercises
 from attn_lab.course.new_course import write_course
 
 
@@ -19,13 +18,19 @@ def test_ratios_are_taken_within_a_round() -> None:
         "right": [Wait(0.4, 0.3)] * 3,
         "wrong": [Wait(0.6, 0.5)] * 3,
     }
-    rows = {row[0]: row[1:] for row in feedback.cells(waits, Wait(61.0, 100.0))}
+    each = {"e01": Wait(0.2, 0.1), "e02": Wait(2.0, 1.9), "e03": Wait(0.3, 0.2)}
+    rows = {row[0]: row[1:] for row in feedback.cells(waits, each, Wait(61.0, 100.0))}
     assert rows["import torch, pytest, hypothesis"] == ("2.00", "0.50", "", "")
     assert rows["pytest on e02"] == ("2.60", "unknown", "1.5 times the import", "1.30 times")
     assert rows["watch, right answer saved"][-1] == "yes"
     assert rows["watch, wrong answer saved"][-1] == "no"
-    n = len([exercise for exercise in exercises() if exercise.number != "e37"])
-    assert rows[f"{n} solutions, all tests, 2 processes"] == ("61.0", "100.00", "under 60 s", "no")
+    assert rows["watch, each of 3 right answers saved"] == (
+        "0.30",
+        "0.20",
+        "under 0.5 s",
+        "yes (slowest: e02, 2.00 s)",
+    )
+    assert rows["3 solutions, all tests, 2 processes"] == ("61.0", "100.00", "under 60 s", "no")
 
 
 def test_a_run_that_fails_is_no_measurement(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import torch
 
-from attn_lab import Parts, cli
+from attn_lab import Parts, checks, cli
 from attn_lab.checks import CheckResult, preflight
 from attn_lab.course.catalogue import Exercise, exercises, find, source
+from attn_lab.course.mistakes import catalogue
 from attn_lab.course.parts import ROLES
 from attn_lab.course.progress import ProgressFile, fingerprint
 from attn_lab.course.stubs import stub
@@ -272,6 +273,23 @@ def test_the_solutions_pass_the_preflight(learner: Learner, tmp_path: Path) -> N
     assert [r.message for r in results if not r.passed] == []
 
 
+@pytest.mark.parametrize("number", ALL)
+def test_right_answers_by_other_ways_pass_the_preflight(number: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a preflight that asks for a certain way: a model that looks its words up without calling a module."""
+    role, names = ROLES[number]
+    own = tuple(check for check in checks.ALL if check.subject == role)
+    monkeypatch.setattr("attn_lab.checks.readiness.ALL", own)
+    known = catalogue(find(number))
+    assert known.variants
+    for variant in known.variants:
+        found = [getattr(known.answer(variant), name) for name in names]
+        parts, batches = (Parts(), Batches(*found)) if role == "batches" else (Parts(**{role: found[0]}), None)
+        options = {"norm_first": number == "e14"}
+        results = preflight(parts, max_examples=6, model_options=options, masks="training", batches=batches)
+        assert results
+        assert [r.message for r in results if not r.passed] == [], variant
+
+
 def test_only_the_courses_parts_are_asked_for_less(learner: Learner) -> None:
     """Catches a preflight that is narrowed for everyone, and one that is narrowed to nothing."""
     learner.write("e02", find("e02").solution.read_text(encoding="utf-8"))
@@ -282,7 +300,7 @@ def test_only_the_courses_parts_are_asked_for_less(learner: Learner) -> None:
     assert failed == {"attention"}
     strict, narrow = ({r.name for r in preflight(max_examples=1, masks=m)} for m in ("all", "training"))
     assert narrow < strict
-    left_out = "attend to nothing|whatever the padding holds"
+    left_out = "attend to nothing|whatever the padding holds|a mask of three axes"
     assert all(re.search(left_out, name) for name in strict - narrow)
     assert not any(re.search(left_out, name) for name in narrow)
     with pytest.raises(ValueError, match=r"unknown masks 'some'; .*valid: all, training"):

@@ -18,12 +18,13 @@ def by_rank(tokens: list[str], title: str) -> str:
     figure = Figure(figsize=(8.4, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     ranks = range(1, len(numbers) + 1)
-    left.loglog(ranks, numbers, ".", color=SEEN, markersize=3)
+    shown = sorted({min(len(numbers), round(1.04**k)) for k in range(300)})  # as many as can be told apart
+    left.loglog(shown, [numbers[rank - 1] for rank in shown], ".", color=SEEN, markersize=3)
     for rank in (1, 10, 100):
         word, number = counts[rank - 1]
         left.annotate(f"{rank}: “{word}”", (rank, number), xytext=(6, 4), textcoords="offset points", fontsize=8.5)
     left.set(xlabel="rank", ylabel="count", title=title, ylim=(0.7, 4 * numbers[0]))
-    right.semilogx(ranks, share, color=SEEN)
+    right.semilogx(shown, [share[rank - 1] for rank in shown], color=SEEN)
     half = next(rank for rank, part in zip(ranks, share) if part >= 0.5)
     right.plot([half, half, 1], [0, 0.5, 0.5], ":", color="#c2571a")
     right.annotate(f"{half} types make up half of it", (half, 0.5), xytext=(8, -12), textcoords="offset points")
