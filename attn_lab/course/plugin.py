@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from attn_lab.course.catalogue import Exercise, exercises, source
+from attn_lab.course.outcomes import reset_chance
 from attn_lab.course.progress import ProgressFile
 from attn_lab.course.screen import screen
 from attn_lab.course.telling import tell
@@ -106,6 +107,7 @@ class CoursePlugin:
         if exercise is None:
             return (yield)
         with self.trial(exercise).watched():
+            reset_chance()
             return (yield)
 
     @pytest.hookimpl(wrapper=True)

@@ -21,6 +21,7 @@ from attn_lab.course.screen import fit, screen, task
 
 SETTLE = 25  # milliseconds without another save before a save counts; it is looked for as often
 LOOK = 0.25  # seconds without news after which it is said what is waited for
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 KEYS = "n next   h hint   l list   q quit"
 
 
@@ -50,16 +51,16 @@ class Watch:
             OSError: the judging process does not start, or the folder is gone.
         """
         self.body = self._task()
-        try:
-            with keys(lambda key: self.inbox.put(("key", key))) as self.has_keys, self._saves(), _ended_by_term():
-                self.judge.submit(self.current)
-                self._draw()
-                while True:
-                    self._wait()
-        except (Stop, KeyboardInterrupt):
-            self.console.print("")
-        finally:
-            with _undisturbed():
+        with _ended_by_signals():
+            try:
+                with keys(lambda key: self.inbox.put(("key", key))) as self.has_keys, self._saves():
+                    self.judge.submit(self.current)
+                    self._draw()
+                    while True:
+                        self._wait()
+            except Stop:
+                self.console.print("")
+            finally:
                 self.judge.close()
 
     def _wait(self) -> None:
@@ -123,7 +124,7 @@ class Watch:
     def _key(self, key: str) -> None:
         key = key.lower()
         if key in ("q", "\x03"):
-            raise Stop
+            _stop()
         if key == "n":
             following = self._after(self.current)
             if following is not None:
@@ -196,31 +197,22 @@ class Watch:
             self.inbox.put(("gone", OSError(f"{self.folder} cannot be watched: {error}")))
 
 
-@contextmanager
-def _ended_by_term() -> Iterator[None]:
-    """`kill` ends it as q does: the terminal is put back first."""
-
-    def stop(*_: object) -> None:
-        raise Stop
-
-    previous = None
+def _stop(*_: object) -> None:
+    """End, and let no second Ctrl-C cut the tidying up short."""
     with contextlib.suppress(ValueError):  # not the main thread
-        previous = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+    raise Stop
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A second Ctrl-C does not cut the tidying up short."""
-    previous = None
-    with contextlib.suppress(ValueError):  # not the main thread
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _ended_by_signals() -> Iterator[None]:
+    """Ctrl-C and `kill` end it as q does."""
+    before = {}
+    with contextlib.suppress(ValueError):
+        before = {number: signal.signal(number, _stop) for number in SIGNALS}
     try:
         yield
     finally:
-        if previous is not None:
-            signal.signal(signal.SIGINT, previous)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -517,20 +517,12 @@ class MaskWithFourAxes(Heads):
         return mask[None, None] if mask.ndim == 2 else super().masked(mask)
 
 
-class DropoutByItself(Heads):
-    def drop(self, p):
-        if p is None:
-            return nn.Identity()
-        return lambda weights: F.dropout(weights, p, self.training)
-
-
 VARIANTS = (
     Variant("view and transpose in place of einops", MultiHeadSelfAttention=ByView),
     Variant("chunk and stack, unbind and cat", MultiHeadSelfAttention=ByChunks),
     Variant("the weights seen as one matrix for each head", MultiHeadSelfAttention=ByWeightsOfEachHead),
     Variant("the three projections as one product", MultiHeadSelfAttention=OneProductForAll),
     Variant("four axes for every mask", MultiHeadSelfAttention=MaskWithFourAxes),
-    Variant("nn.Identity for no dropout, and a function for dropout", MultiHeadSelfAttention=DropoutByItself),
 )
 
 

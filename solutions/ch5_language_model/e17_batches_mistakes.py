@@ -1,5 +1,7 @@
 """Wrong answers to e17 that have been seen, each with what it does and what a teacher would say; and right variants."""
 
+from itertools import islice
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -330,9 +332,8 @@ def observe(answer, seed):
     window = (2, 3, 1, 4, 100, 6, 0)[seed % 7]
     ids = torch.randint(50, (n,), generator=torch.Generator().manual_seed(seed))
     rows = torch.randint(50, (max(batch, 1), length), generator=torch.Generator().manual_seed(seed + 100))
-    return {
-        "batchify": behaviour(answer.batchify, ids, batch),
-        "windows": behaviour(
-            lambda batched, width: [list(pair) for pair in answer.windows(batched, width)], rows, window
-        ),
-    }
+
+    def cut(batched, width):
+        return [list(pair) for pair in islice(answer.windows(batched, width), 100)]
+
+    return {"batchify": behaviour(answer.batchify, ids, batch), "windows": behaviour(cut, rows, window)}

@@ -28,8 +28,13 @@ def test_the_gates_hold(exercise: Exercise) -> None:
     findings = json.loads(done.stdout)
     assert findings["problems"] == []
     assert len(findings["kills"]) >= 4
-    # The page of the site is what was found here; it is written by python -m attn_lab.course.kill_matrix.
-    assert section(exercise, findings["kills"]) in page().read_text(encoding="utf-8")
+    # The page of the site has these mistakes and these tests; python -m attn_lab.course.kill_matrix writes it. Which
+    # tests besides the one that is meant fail a mistake may differ with the version of PyTorch.
+    assert _without_others(section(exercise, findings["kills"])) in _without_others(page().read_text(encoding="utf-8"))
+
+
+def _without_others(text: str) -> str:
+    return text.replace(" x |", "  |").replace(" x |", "  |")
 
 
 @EACH

@@ -117,6 +117,7 @@ def test_it_ends_and_leaves_nothing_behind(how: str, watch: Watch) -> None:
     assert processes
     if how == "Ctrl-C":
         terminal.press("\x03")
+        terminal.press("\x03")
     else:
         terminal.process.send_signal(signal.SIGTERM)
     assert terminal.wait_for_end() == 0
@@ -252,6 +253,7 @@ def test_without_a_terminal(course: Path, wrong: str) -> None:
             (course / ANSWER).write_text(wrong, encoding="utf-8")
         if "softmax over the queries" in line:
             process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)  # of the impatient
     assert process.wait(PATIENCE) == 0
     assert "\x1b" not in "".join(said)
     assert "Ctrl-C: quit\n" in said
