@@ -79,12 +79,14 @@ class Trial:
         left = known.seconds - self.seconds
         if left <= 0:
             raise TimeUp
-        start = time.monotonic()
+        start, gradients, dtype = time.monotonic(), torch.is_grad_enabled(), torch.get_default_dtype()
         try:
             with limits(left), NoShortcuts(known.not_allowed, self.file):
                 yield
         finally:
             self.seconds += time.monotonic() - start
+            torch.set_grad_enabled(gradients)  # what one answer switches is not the next one's affair
+            torch.set_default_dtype(dtype)
 
     def note(self, test: Callable[..., Any], error: BaseException | None) -> None:
         """A test was run; what it raised, or None."""
