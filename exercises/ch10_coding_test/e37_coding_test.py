@@ -1,8 +1,8 @@
 """The coding test: a language model with three holes, to be completed such that the training runs and its loss falls.
 
-To write: `causal`, and the forward passes of `MultiHeadSelfAttention` and `EncoderBlock`. Given, and right: all the
-rest, from the text to the training; run the file to see it train. Not allowed: PyTorch's attention and Transformer
-layers, and attn_lab's attention, MultiHeadSelfAttention, EncoderBlock and masks.
+To write: `causal`, and the forward passes of `MultiHeadSelfAttention` and `EncoderBlock`. Given: all the rest, from
+the text to the training, and it is right; run the file to see it train. Not allowed: PyTorch's attention and
+Transformer layers, and attn_lab's attention, MultiHeadSelfAttention, EncoderBlock and masks.
 """
 
 import math
