@@ -207,12 +207,13 @@ def _stop(*_: object) -> None:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Ctrl-C and `kill` end it as q does."""
+    """Ctrl-C and `kill` end it as q does. Afterwards they do nothing: the process is about to end."""
     before = {}
     with contextlib.suppress(ValueError):
         before = {number: signal.signal(number, _stop) for number in SIGNALS}
     try:
         yield
-    finally:
+    except BaseException:
         for number, handler in before.items():
             signal.signal(number, handler)
+        raise

@@ -14,14 +14,14 @@ def test_ratios_are_taken_within_a_round() -> None:
     """Catches a ratio of medians, which one slow minute distorts, and a goal that is said to be reached and is not."""
     waits = {
         "bare": [Wait(1.0, 0.5), Wait(9.0, 0.5), Wait(2.0, 0.5)],
-        "pytest": [Wait(1.2, 0.0), Wait(11.7, 0.0), Wait(2.6, 0.0)],
+        "pytest": [Wait(1.2, 0.0), Wait(11.7, 0.0), Wait(3.0, 0.0)],
         "right": [Wait(0.4, 0.3)] * 3,
         "wrong": [Wait(0.6, 0.5)] * 3,
     }
     each = {"e01": Wait(0.2, 0.1), "e02": Wait(2.0, 1.9), "e03": Wait(0.3, 0.2)}
     rows = {row[0]: row[1:] for row in feedback.cells(waits, each, Wait(61.0, 100.0))}
     assert rows["import torch, pytest, hypothesis"] == ("2.00", "0.50", "", "")
-    assert rows["pytest on e02"] == ("2.60", "unknown", "1.5 times the import", "1.30 times")
+    assert rows["pytest on e02"] == ("3.00", "unknown", "1.5 times the import", "1.30 times")
     assert rows["watch, right answer saved"][-1] == "yes"
     assert rows["watch, wrong answer saved"][-1] == "no"
     assert rows["watch, each of 3 right answers saved"] == (
