@@ -16,4 +16,5 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
+    found["torch"] = torch.__version__  # with the build: +cpu, +cu121
     return found | {"platform": platform.platform(terse=True), "threads": str(torch.get_num_threads())}
