@@ -4,10 +4,12 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from attn_lab import cli
 from attn_lab.checks import CheckResult
@@ -159,14 +161,27 @@ def test_doctor_says_whether_all_is_well(attn_lab: Run) -> None:
     assert " 0 failed" not in out
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "generate", "report", "doctor", "bench", "bench train"])
-def test_every_command_has_help(command: str, attn_lab: Run) -> None:
-    """Catches a command without a word of explanation, or an option without one."""
-    code, out, _ = attn_lab(*command.split(), "--help")
+def every_command(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Each command by the words that call it."""
+    group = group or typer.main.get_command(cli.app)
+    for name, command in group.commands.items():
+        yield " ".join((*path, name)), command
+        if hasattr(command, "commands"):
+            yield from every_command(command, (*path, name))
+
+
+COMMANDS = dict(every_command())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, attn_lab: Run) -> None:
+    """Catches a command without a sentence of explanation, or an option or argument without a word."""
+    command = COMMANDS[name]
+    assert re.match(r"[A-Z].{20,}", command.help)
+    assert [p.name for p in command.params if p.name != "help" and not re.search("[a-z]{3}", p.help or "")] == []
+    code, out, _ = attn_lab(*name.split(), "--help")
     assert code == 0
-    for line in out.splitlines():
-        option = re.match(r"│ \*?\s+(--[a-z-]+)\s+(.*)│", line)
-        assert option is None or re.search(r"[a-z]{3}", option[2].lower())
+    assert f"attn-lab {name}" in out
 
 
 def test_it_is_a_program_and_a_module() -> None:

@@ -1,10 +1,11 @@
-"""Which known mistake an answer makes, from evidence: it must do alike on every probe, or nothing is said."""
+"""Which known mistakes an answer makes, from evidence: it must do alike on every probe, or nothing is said."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from attn_lab.course.answers import variant
 from attn_lab.course.behaviour import Observation, alike
 from attn_lab.course.mistakes import Catalogue, Mistake
 
@@ -20,6 +21,25 @@ class Match:
 
 def diagnose(known: Catalogue, answer: Any) -> list[Match]:
     """The mistakes that the answer agrees with on all probes: in output, gradient, exception and in-place change."""
+    return _matches(known, answer) or _one_part_at_a_time(known, answer)
+
+
+def explain(matches: list[Match]) -> str:
+    """The diagnosis in words, part by part of the answer. Empty where nothing is known."""
+    of_part: dict[str, list[Match]] = {}
+    for match in matches:
+        of_part.setdefault(next(iter(match.mistake.parts)), []).append(match)
+    return " ".join(_sentences(part, alike_ones) for part, alike_ones in of_part.items())
+
+
+def _sentences(part: str, matches: list[Match]) -> str:
+    likes = " or one that ".join(m.mistake.behaviour for m in matches)
+    advice = " ".join(dict.fromkeys(m.mistake.advice for m in matches))
+    n = matches[0].n_probes
+    return f"Your {part} behaves exactly like one that {likes} ({n} of {n} probes). {advice}"
+
+
+def _matches(known: Catalogue, answer: Any) -> list[Match]:
     theirs = _observer(known, answer)
     matches = [
         Match(mistake, evidence, known.n_probes)
@@ -30,14 +50,18 @@ def diagnose(known: Catalogue, answer: Any) -> list[Match]:
     return [m for m in matches if not any(o.mistake.parts.keys() < m.mistake.parts.keys() for o in matches)]
 
 
-def explain(matches: list[Match], what: str) -> str:
-    """The diagnosis in words; `what` is the learner's function or class. Empty where nothing is known."""
-    if not matches:
-        return ""
-    likes = " or one that ".join(m.mistake.behaviour for m in matches)
-    advice = " ".join(dict.fromkeys(m.mistake.advice for m in matches))
-    n = matches[0].n_probes
-    return f"Your {what} behaves exactly like one that {likes} ({n} of {n} probes). {advice}"
+def _one_part_at_a_time(known: Catalogue, answer: Any) -> list[Match]:
+    """Of an exercise with several functions, two of which may be wrong at once: each beside the solution's others."""
+    parts = dict.fromkeys(name for mistake in known.mistakes for name in mistake.parts)
+    if len(parts) == 1:
+        return []
+    return [
+        match
+        for part in parts
+        if hasattr(answer, part)
+        for match in _matches(known, variant(known.solution, {part: getattr(answer, part)}))
+        if set(match.mistake.parts) == {part}
+    ]
 
 
 def _observer(known: Catalogue, answer: Any) -> Callable[[int], Observation]:

@@ -19,7 +19,7 @@ from attn_lab.course.diagnosis import diagnose
 from attn_lab.course.limits import limits
 from attn_lab.course.mistakes import Catalogue, catalogue
 from attn_lab.course.outcomes import run, tests_of
-from attn_lab.course.shortcuts import NoShortcuts
+from attn_lab.course.shortcuts import no_shortcuts
 from attn_lab.course.stubs import stub
 from attn_lab.course.trial import COURSE
 
@@ -66,7 +66,7 @@ def _solution(exercise: Exercise, known: Catalogue, tests: dict[str, Any]) -> li
     """The solution passes, takes no shortcut, and looks like no mistake."""
     problems = []
     for name, test in tests.items():
-        with NoShortcuts(known.not_allowed, exercise.solution):
+        with no_shortcuts(known.not_allowed, exercise.solution):
             error = _run(test, known.solution)
         if error is not None:
             problems.append(f"the solution fails {name}: {error!r}")

@@ -6,11 +6,13 @@ Whoever else calls it may: PyTorch is the oracle, and the reference is given to 
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial, wraps
 from pathlib import Path
 from types import CodeType, FrameType, MethodWrapperType, ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import hypothesis
 import torch
@@ -87,6 +89,51 @@ class NoShortcuts(TorchFunctionMode):
     def _look_up(self, file: str) -> str:
         self.whose[file] = PYTORCH if file.startswith(TORCH) else RUNNER if file.startswith(HYPOTHESIS) else OTHERS
         return self.whose[file]
+
+
+@contextmanager
+def no_shortcuts(names: Iterable[str], answer: Path) -> Iterator[None]:
+    """The answer's code runs inside, and what has one of these names is refused to it, with a tensor or without."""
+    names = tuple(names)
+    with NoShortcuts(names, answer), _guarded(names, answer):
+        yield
+
+
+@contextmanager
+def _guarded(names: Iterable[str], answer: Path) -> Iterator[None]:
+    """A function that takes no tensor passes no hook of PyTorch's: wherever attn_lab has it, a guard stands in."""
+    with ExitStack() as stack:
+        for name in names:
+            target = pkgutil.resolve_name(name)
+            if inspect.isclass(target) and not issubclass(target, torch.nn.Module):
+                for method, function in _methods(target):
+                    stack.enter_context(patch.object(target, method, _guard(function, name, answer)))
+            elif inspect.isfunction(target) and "Tensor" not in str(inspect.signature(target)):
+                guard = _guard(target, name, answer)
+                for module in [m for m in sys.modules.values() if getattr(m, "__name__", "").startswith("attn_lab")]:
+                    for public in [public for public, value in vars(module).items() if value is target]:
+                        stack.enter_context(patch.object(module, public, guard))
+        yield
+
+
+def _methods(target: type) -> Iterator[tuple[str, Any]]:
+    """The ways to make one: the constructor and the class methods."""
+    for name, value in vars(target).items():
+        if name == "__init__" or isinstance(value, classmethod):
+            yield name, value
+
+
+def _guard(function: Any, name: str, answer: Path) -> Any:
+    """The same function (or class method), refused to the answer's own code."""
+    plain = function.__func__ if isinstance(function, classmethod) else function
+
+    @wraps(plain)
+    def guard(*args: Any, **kwargs: Any) -> Any:
+        if sys._getframe(1).f_code.co_filename == str(answer):
+            raise Shortcut(_sentence(name))
+        return plain(*args, **kwargs)
+
+    return classmethod(guard) if isinstance(function, classmethod) else guard
 
 
 def refuse_borrowed(answer: ModuleType, names: Iterable[str]) -> None:

@@ -43,7 +43,7 @@ def _diagnosis(verdict: Verdict) -> list[str]:
     if verdict.explains_itself:
         return []
     if verdict.matches:
-        return wrap(explain(list(verdict.matches), next(iter(verdict.matches[0].mistake.parts))), most=5)
+        return wrap(explain(list(verdict.matches)), most=6)
     held = _names([o for o in verdict.outcomes if o.passed])
     broken = _names([o for o in verdict.outcomes if not o.passed])
     text = "No known mistake behaves exactly like this."

@@ -16,7 +16,7 @@ from attn_lab.course.limits import TimeUp, limits
 from attn_lab.course.mistakes import catalogue
 from attn_lab.course.outcomes import Outcome, outcome, run, tests_of
 from attn_lab.course.progress import fingerprint
-from attn_lab.course.shortcuts import NoShortcuts, refuse_borrowed
+from attn_lab.course.shortcuts import no_shortcuts, refuse_borrowed
 from attn_lab.course.verdict import Verdict, judge
 
 COURSE = hypothesis.settings(
@@ -81,7 +81,7 @@ class Trial:
             raise TimeUp
         start, gradients, dtype = time.monotonic(), torch.is_grad_enabled(), torch.get_default_dtype()
         try:
-            with limits(left), NoShortcuts(known.not_allowed, self.file):
+            with limits(left), no_shortcuts(known.not_allowed, self.file):
                 yield
         finally:
             self.seconds += time.monotonic() - start

@@ -85,3 +85,55 @@ def test_a_shortcut_is_refused(way: str, tmp_path: Path) -> None:
 def test_everything_else_is_allowed(way: str, tmp_path: Path) -> None:
     """Catches a refusal of what the exercise is built of, of the oracles, of given parts that call their own."""
     assert judged(*ALLOWED[way], tmp_path) == {"plain": "allowed", "drawn": "allowed"}
+
+
+WITHOUT_TENSORS = {
+    "by its module": ("from attn_lab import corpora", "return corpora.basic_english(line)"),
+    "by its own module": ("import attn_lab.corpora.tokenizers as t", "return t.basic_english(line)"),
+    "inside the function": ("", "from attn_lab.corpora import basic_english as b\n    return b(line)"),
+    "by another name": ("from attn_lab.corpora import basic_english as _b", "return _b(line)"),
+    "in a table": ("from attn_lab import corpora\nT = [corpora.basic_english]", "return T[0](line)"),
+    "a class": ("from attn_lab import corpora", "return list(corpora.Vocabulary([line]))"),
+    "a class's method": ("from attn_lab import corpora", "return list(corpora.Vocabulary.build([[line]]))"),
+}
+
+
+# One process for all of them, for the same reason.
+WITHOUT_TENSORS_PROGRAM = """
+import json, sys
+from pathlib import Path
+from attn_lab import corpora
+from attn_lab.course.answers import load
+from attn_lab.course.catalogue import find
+from attn_lab.course.mistakes import catalogue
+from attn_lab.course.shortcuts import Shortcut, no_shortcuts
+
+outcomes = {}
+for way, text in json.loads(sys.argv[1]).items():
+    file = Path(sys.argv[2], "e16_vocabulary.py")
+    file.write_text(text, encoding="utf-8")
+    try:
+        with no_shortcuts(catalogue(find("e16")).not_allowed, file):
+            assert corpora.basic_english("A b.") == ["a", "b", "."]  # a test's own oracle
+            load(file).basic_english("A b.")
+        outcomes[way] = "allowed"
+    except Shortcut as error:
+        outcomes[way] = str(error)
+    assert corpora.basic_english("A b.") == ["a", "b", "."]
+    assert list(corpora.Vocabulary.build([["a"]])) == ["<unk>", "a"]
+print(json.dumps(outcomes))
+"""
+
+
+def test_a_shortcut_without_a_tensor_is_refused(tmp_path: Path) -> None:
+    """Catches a borrowed function that PyTorch's hook never sees, since there is no tensor in it."""
+    texts = {
+        way: f"{head}\n\n\ndef basic_english(line):\n    {body}\n" for way, (head, body) in WITHOUT_TENSORS.items()
+    }
+    texts["honest"] = "def basic_english(line):\n    return line.lower().split()\n"
+    command = [sys.executable, "-c", WITHOUT_TENSORS_PROGRAM, json.dumps(texts), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+    outcomes = json.loads(done.stdout)
+    assert outcomes.pop("honest") == "allowed"
+    assert [way for way, outcome in outcomes.items() if "Write it yourself" not in outcome] == []
