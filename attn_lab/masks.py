@@ -58,12 +58,12 @@ def sliding_window(
     identity for window = 1; for window >= n they are `masks.causal(n)` and all True.
 
     Raises:
-        ValueError: window is below 1, or n is negative.
+        ValueError: window is no whole number or below 1, or n is negative.
     """
     _check_length(n)
-    if window < 1:
+    if isinstance(window, float) or window < 1:
         raise ValueError(
-            f"window counts the query's own position and must be at least 1; got {window}. "
+            f"window counts the query's own position and must be a whole number, at least 1; got {window}. "
             "For every position to see itself alone take 1"
         )
     position = torch.arange(n, device=device)
@@ -96,5 +96,5 @@ def conform(mask: Tensor, shape: tuple[int, int, int, int]) -> Bool[Tensor, "...
 
 
 def _check_length(n: int) -> None:
-    if n < 0:
-        raise ValueError(f"a length must be at least 0; got {n}")
+    if isinstance(n, float) or n < 0:
+        raise ValueError(f"a length must be a whole number, at least 0; got {n}")

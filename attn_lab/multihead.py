@@ -25,7 +25,7 @@ class MultiHeadSelfAttention(nn.Module):
         attention: the attention function, of the signature of `attn_lab.attention`.
 
     Raises:
-        ValueError: n_heads does not divide dim.
+        ValueError: n_heads does not divide dim, or one of them is below 1.
 
     Cost: O(b n dim²) time for the projections, and h attentions of width dim / h.
     """
@@ -34,7 +34,7 @@ class MultiHeadSelfAttention(nn.Module):
         self, dim: int, n_heads: int, dropout: float | None = None, *, attention: Callable[..., Tensor] = attention
     ) -> None:
         super().__init__()
-        if n_heads < 1 or dim % n_heads:
+        if dim < 1 or n_heads < 1 or dim % n_heads:
             raise ValueError(
                 f"dim must be a multiple of n_heads; got dim = {dim}, n_heads = {n_heads}. "
                 "Every head gets dim / n_heads features: change one of them"

@@ -20,7 +20,7 @@ class PositionalEncoding(nn.Module):
         max_len: the longest text that the table serves.
 
     Raises:
-        ValueError: (forward) the text is longer than max_len.
+        ValueError: d_model is below 1 or max_len negative; (forward) the text is longer than max_len.
 
     Cost: O(b n d_model) time; a table of max_len * d_model numbers, which is not saved with the weights.
     """
@@ -29,6 +29,8 @@ class PositionalEncoding(nn.Module):
 
     def __init__(self, d_model: int, dropout: float = 0.1, max_len: int = 5000) -> None:
         super().__init__()
+        if d_model < 1 or max_len < 0:
+            raise ValueError(f"expected d_model >= 1 and max_len >= 0; got {d_model} and {max_len}")
         self.dropout = nn.Dropout(dropout)
         self.register_buffer("pe", sinusoids(max_len, d_model).to(torch.get_default_dtype()), persistent=False)
 

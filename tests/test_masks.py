@@ -168,15 +168,17 @@ def test_a_mask_of_another_dtype(dtype: torch.dtype, no_shape_checker: None) -> 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: masks.causal(-1), ValueError, "a length must be at least 0; got -1"),
-        (lambda: masks.sliding_window(-2, 3), ValueError, "a length must be at least 0; got -2"),
-        (lambda: masks.padding([0], -3), ValueError, "a length must be at least 0; got -3"),
+        (lambda: masks.causal(-1), ValueError, "a length must be a whole number, at least 0; got -1"),
+        (lambda: masks.sliding_window(-2, 3), ValueError, "a length must be a whole number, at least 0; got -2"),
+        (lambda: masks.padding([0], -3), ValueError, "a length must be a whole number, at least 0; got -3"),
         (
             lambda: masks.sliding_window(5, 0),
             ValueError,
-            "counts the query's own position and must be at least 1; got 0",
+            "counts the query's own position and must be a whole number, at least 1; got 0",
         ),
-        (lambda: masks.sliding_window(5, -4, causal=False), ValueError, "must be at least 1; got -4"),
+        (lambda: masks.sliding_window(5, -4, causal=False), ValueError, "a whole number, at least 1; got -4"),
+        (lambda: masks.sliding_window(5, 2.5), ValueError, "a whole number, at least 1; got 2.5"),
+        (lambda: masks.causal(2.5), ValueError, "a whole number, at least 0; got 2.5"),
         (lambda: masks.padding([3, 6, 1], 5), ValueError, "must lie between 0 and n = 5; got 1 to 6"),
         (lambda: masks.padding(torch.tensor([3, -2]), 5), ValueError, "must lie between 0 and n = 5; got -2 to 3"),
         (

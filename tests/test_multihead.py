@@ -109,7 +109,7 @@ def test_dropout_follows_the_mode_of_the_module() -> None:
     assert torch.equal(module.eval()(x, x, x), module_of(6, 2)(x, x, x))
 
 
-@pytest.mark.parametrize(("dim", "n_heads"), [(7, 2), (4, 8), (8, 0), (8, -2)])
+@pytest.mark.parametrize(("dim", "n_heads"), [(7, 2), (4, 8), (8, 0), (8, -2), (0, 2)])
 def test_heads_that_do_not_divide_the_width(dim: int, n_heads: int, no_shape_checker: None) -> None:
     """Catches a width that is rounded down in silence, a division by zero, and an error without both numbers."""
     with pytest.raises(ValueError, match=f"multiple of n_heads; got dim = {dim}, n_heads = {n_heads}\\. Every"):

@@ -114,6 +114,13 @@ def test_dropout_is_for_training_and_at_its_rate() -> None:
     assert abs((~kept).sum().item() - 0.3 * n) < 5 * math.sqrt(0.3 * 0.7 * n)
 
 
+@pytest.mark.parametrize(("d_model", "max_len"), [(0, 4), (-2, 4), (6, -1)])
+def test_sizes_that_make_no_table(d_model: int, max_len: int) -> None:
+    """Catches a table without columns, which adds nothing, and PyTorch's error, which names no argument."""
+    with pytest.raises(ValueError, match=f"d_model >= 1 and max_len >= 0; got {d_model} and {max_len}"):
+        PositionalEncoding(d_model, max_len=max_len)
+
+
 def test_a_text_longer_than_the_table(no_shape_checker: None) -> None:
     """Catches a text cut short or broadcast in silence, and an error that does not say how to get a longer table."""
     module = PositionalEncoding(6, max_len=4)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from attn_lab.course.catalogue import Exercise, exercises, source
-from attn_lab.course.stubs import stub
+from attn_lab.course.stubs import is_hunt, stub
 from attn_lab.files import write_text
 
 
@@ -56,9 +56,11 @@ def build(folder: Path, force: bool = False) -> list[Path]:
 
 
 def _is_answer(exercise: Exercise, folder: Path) -> bool:
-    """Whether nothing is left to write there: no stub, however old, is like that."""
+    """Whether nothing is left to write there: no stub, however old, is like that. A bug hunt's may be a repair."""
     text = _text(exercise.answer(folder))
-    return text is not None and f'raise NotImplementedError("{exercise.label}:' not in text
+    if text is None or is_hunt(exercise):
+        return text is not None
+    return f'raise NotImplementedError("{exercise.label}:' not in text
 
 
 def _text(path: Path) -> str | None:

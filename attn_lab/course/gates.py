@@ -20,7 +20,7 @@ from attn_lab.course.limits import limits
 from attn_lab.course.mistakes import Catalogue, catalogue
 from attn_lab.course.outcomes import run, tests_of
 from attn_lab.course.shortcuts import no_shortcuts
-from attn_lab.course.stubs import stub
+from attn_lab.course.stubs import emptied, is_hunt, stub
 from attn_lab.course.trial import COURSE
 
 SENTINEL = "a sentinel that was planted in the answer"
@@ -43,6 +43,7 @@ def examine(exercise: Exercise) -> Findings:
     findings.problems += _solution(exercise, known, tests)
     findings.problems += _variants(known, tests)
     findings.problems += _stub(exercise, tests)
+    findings.problems += _hunt(exercise, known, tests)
     for mistake in known.mistakes:
         answer = known.answer(mistake)
         failed = [name for name, test in tests.items() if _run(test, answer) is not None]
@@ -83,9 +84,24 @@ def _variants(known: Catalogue, tests: dict[str, Any]) -> list[str]:
     return problems
 
 
+def _hunt(exercise: Exercise, known: Catalogue, tests: dict[str, Any]) -> list[str]:
+    """The program of a bug hunt fails on the property that it breaks, on nothing else, and no diagnosis tells why."""
+    if not is_hunt(exercise):
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{exercise.name}_hunt.py"
+        file.write_text(stub(exercise), encoding="utf-8")
+        program = load(file)
+        failed = [name for name, test in tests.items() if _run(test, program) is not None]
+        problems = [f"the program is diagnosed as {m.mistake}" for m in diagnose(known, program)]
+    if failed != [known.breaks]:
+        problems.append(f"the program must fail BREAKS = {known.breaks!r} and nothing else; failed: {failed}")
+    return problems
+
+
 def _stub(exercise: Exercise, tests: dict[str, Any]) -> list[str]:
     """The stub fails every test as not started; with an exception of ours in its place, that is what comes out."""
-    text = stub(exercise)
+    text = emptied(exercise)
     planted = text.replace(f'NotImplementedError("{exercise.label}:', f'RuntimeError("{SENTINEL}:')
     problems = []
     with tempfile.TemporaryDirectory() as folder:

@@ -44,7 +44,8 @@ class Catalogue:
 
     `observe(answer, seed)` puts an answer to one test and returns what it did; seeds 0 to n_probes - 1 together must
     tell every mistake from the solution and from every other mistake. `not_allowed`: dotted names of what an answer may
-    not call. `seconds`: for all tests of an answer together, generously.
+    not call. `seconds`: for all tests of an answer together, generously. `breaks`: of a bug hunt, the test that its
+    program fails.
     """
 
     solution: ModuleType
@@ -54,6 +55,7 @@ class Catalogue:
     n_probes: int
     not_allowed: tuple[str, ...]
     seconds: float
+    breaks: str
 
     def answer(self, entry: Mistake | Variant) -> Any:
         """The entry as an answer: the solution with the entry's parts in place."""
@@ -62,7 +64,7 @@ class Catalogue:
 
 @cache
 def catalogue(exercise: Exercise) -> Catalogue:
-    """Read from the file of mistakes; NOT_ALLOWED, N_PROBES and SECONDS may be left out there."""
+    """Read from the file of mistakes; NOT_ALLOWED, N_PROBES, SECONDS and BREAKS may be left out there."""
     module = load(exercise.mistakes)
     return Catalogue(
         solution=load(exercise.solution),
@@ -72,4 +74,5 @@ def catalogue(exercise: Exercise) -> Catalogue:
         n_probes=getattr(module, "N_PROBES", 24),
         not_allowed=getattr(module, "NOT_ALLOWED", ()),
         seconds=getattr(module, "SECONDS", 60.0),
+        breaks=getattr(module, "BREAKS", ""),
     )

@@ -1,6 +1,6 @@
 """The verdict on an answer: done, not started, or what is wrong with it and which known mistake it is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from attn_lab.course.limits import Ended, TimeUp, limits
 from attn_lab.course.mistakes import catalogue
 from attn_lab.course.outcomes import Outcome
 from attn_lab.course.shortcuts import Shortcut
+from attn_lab.course.stubs import is_hunt, stub
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Verdict:
     answer: Path
     outcomes: tuple[Outcome, ...]
     matches: tuple[Match, ...] = field(default=())
+    is_untouched: bool = False
 
     @property
     def passed(self) -> bool:
@@ -29,8 +31,8 @@ class Verdict:
 
     @property
     def is_not_started(self) -> bool:
-        """Whether every test met the stub's own exception."""
-        return bool(self.outcomes) and all(o.is_not_started for o in self.outcomes)
+        """Whether every test met the stub's own exception, or the stub of a bug hunt is as it was."""
+        return self.is_untouched or (bool(self.outcomes) and all(o.is_not_started for o in self.outcomes))
 
     @property
     def first_failure(self) -> Outcome | None:
@@ -47,11 +49,16 @@ class Verdict:
 
 def judge(exercise: Exercise, file: Path, answer: Any, outcomes: list[Outcome]) -> Verdict:
     """The verdict, with the diagnosis where something is to be diagnosed."""
-    verdict = Verdict(exercise, file, tuple(outcomes))
-    if verdict.explains_itself or answer is None:
+    verdict = Verdict(exercise, file, tuple(outcomes), is_untouched=_is_untouched_hunt(exercise, file))
+    if verdict.is_not_started or verdict.explains_itself or answer is None:
         return verdict
     try:
         with limits(seconds=20):
-            return Verdict(exercise, file, tuple(outcomes), tuple(diagnose(catalogue(exercise), answer)))
+            return replace(verdict, matches=tuple(diagnose(catalogue(exercise), answer)))
     except TimeUp:
         return verdict
+
+
+def _is_untouched_hunt(exercise: Exercise, file: Path) -> bool:
+    """A program with a bug runs and fails tests as any wrong answer does: only its text says that nobody began."""
+    return is_hunt(exercise) and file.is_file() and file.read_text(encoding="utf-8", errors="replace") == stub(exercise)
