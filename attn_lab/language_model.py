@@ -91,12 +91,18 @@ class TransformerLanguageModel(nn.Module):
         A `src_mask` is taken as it is, in place of the model's own: to add padding to a causal model, pass
         `masks.causal(n) & masks.padding(lengths, n)`.
         """
+        return self.decoder(self.hidden(src, src_mask))
+
+    def hidden(
+        self, src: Int[Tensor, "b n"], src_mask: Bool[Tensor, "..."] | None = None
+    ) -> Float[Tensor, "b n d_model"]:
+        """What is known at each position, before the output layer; the arguments are those of `forward`."""
         self._check_ids(src)
         if src_mask is None and self.causal:
             with src.device:  # a part's own mask is built where the text is, whether or not it takes a device
                 src_mask = self.mask(src.shape[1])
         x = self.positions(self.embedding(src) * self.scale)
-        return self.decoder(self.norm(self.encoder(x, src_mask)))
+        return self.norm(self.encoder(x, src_mask))
 
     @torch.no_grad()
     def generate(
@@ -108,10 +114,12 @@ class TransformerLanguageModel(nn.Module):
         top_k: int | None = None,
         context: int | None = None,
         generator: torch.Generator | None = None,
+        logits_of: Callable[[Tensor], Tensor] | None = None,
     ) -> Int[Tensor, "b m"]:
         """The prompt and `n_new` sampled tokens behind it; each sees the last `context` tokens (default: max_len).
 
-        In eval mode, whatever mode the model is in; it is put back. The arguments are those of `sample`.
+        In eval mode, whatever mode the model is in; it is put back. The arguments are those of `sample`, and
+        `logits_of` is what to ask for the last token's logits in place of the model, such as a model with a cache.
 
         Raises:
             ValueError: the prompt is empty, or an argument is out of its range.
@@ -122,14 +130,16 @@ class TransformerLanguageModel(nn.Module):
                 f"expected a prompt of at least 1 token, n_new >= 0 and 1 <= context <= {self.max_len}; "
                 f"got {prompt.shape[1]}, {n_new} and {context}"
             )
-        was_training = self.training
+        logits_of = self if logits_of is None else logits_of
+        modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
             for _ in range(n_new):
-                logits = self(prompt[:, -context:])[:, -1]
+                logits = logits_of(prompt[:, -context:])[:, -1]
                 prompt = torch.cat([prompt, sample(logits, temperature, top_k, generator)[:, None]], dim=1)
         finally:
-            self.train(was_training)
+            for module, training in modes.items():
+                module.training = training
         return prompt
 
     def _check_ids(self, src: Tensor) -> None:
@@ -162,7 +172,7 @@ def sample(
     """
     if not 0 <= temperature < math.inf or (top_k is not None and top_k < 1):
         raise ValueError(f"expected a finite temperature >= 0 and top_k >= 1 or None; got {temperature} and {top_k}")
-    if temperature == 0:
+    if temperature < torch.finfo(logits.dtype).tiny:  # a processor may take so small a divisor for 0
         return logits.argmax(dim=-1)
     kept, ids = logits.topk(min(top_k or logits.shape[-1], logits.shape[-1]), dim=-1)
     gaps = kept - kept[..., :1]  # at most 0, so that the coldest temperature cannot make an infinity of the likeliest

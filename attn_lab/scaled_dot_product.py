@@ -37,7 +37,7 @@ def attention(
 
     Cost: O(b h i j (d + e)) time; O(b h i j) memory, for the weights.
     """
-    mask = _check(query, key, value, mask)
+    mask = conformed(query, key, value, mask)
     # The query is scaled, not the scores: fewer numbers to divide, and float16 does not overflow in the product.
     scores = einsum(query / math.sqrt(query.shape[-1]), key, "b h i d, b h j d -> b h i j")
     weights = masked_softmax(scores, mask).to(value.dtype)
@@ -76,7 +76,7 @@ def fused_attention(
     """
     if dropout is not None and type(dropout) is not nn.Dropout:
         return attention(query, key, value, mask, dropout)
-    mask = _check(query, key, value, mask)
+    mask = conformed(query, key, value, mask)
     p = dropout.p if dropout is not None and dropout.training else 0.0
     if mask is None:
         return F.scaled_dot_product_attention(query, key, value, dropout_p=p)
@@ -88,8 +88,13 @@ def fused_attention(
     return output.masked_fill(empty, 0.0)
 
 
-def _check(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor | None:
-    """The mask on four axes, once everything is known to fit."""
+def conformed(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor | None:
+    """The mask on four axes, once everything is known to fit.
+
+    Raises:
+        TypeError: the mask is not boolean.
+        ValueError: query, key and value do not fit together, or the mask does not broadcast.
+    """
     q, k, v = tuple(query.shape), tuple(key.shape), tuple(value.shape)
     four = len(q) == len(k) == len(v) == 4
     if not four or k[:2] != q[:2] or k[3] != q[3] or v[:3] != k[:3]:

@@ -419,7 +419,8 @@ def test_bad_arguments_of_generate(
 def test_the_coldest_temperature_is_greedy() -> None:
     """Catches logits that overflow when they are divided by it."""
     logits = torch.tensor([[3.0, -2.0, 5.0, 4.9]])
-    assert sample(logits, temperature=1e-45).item() == 2
+    for temperature in (1e-45, 1.2e-38, 1e-30):
+        assert sample(logits, temperature=temperature).item() == 2
 
 
 @pytest.mark.parametrize("temperature", [float("nan"), float("inf")])

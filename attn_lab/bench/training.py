@@ -16,15 +16,15 @@ from attn_lab.bench.twin import TorchLanguageModel
 from attn_lab.parts import Parts
 from attn_lab.training.devices import PRECISIONS
 from attn_lab.training.loop import cross_entropy, train_epoch
+from attn_lab.training.losses import loss_of
 from attn_lab.training.recipes import Recipe
 
 PTB_TYPES = 9_922  # the vocabulary of the notebook's protocol: the output layer is most of the work
 
-MODELS: dict[str, Parts | None] = {  # None: the twin
-    "nn.TransformerEncoder": None,
-    "attn_lab, einsum": Parts(attention=attn_lab.attention),
-    "attn_lab, fused": Parts(),
-}
+TWIN = "nn.TransformerEncoder"
+PARTS = {"attn_lab, einsum": Parts(attention=attn_lab.attention), "attn_lab, fused": Parts()}
+CHUNKED = "attn_lab, fused, chunked loss"
+MODELS = (TWIN, *PARTS, CHUNKED)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def compare(recipe: Recipe, device: str, rounds: int) -> list[StepTime]:
     rows = []
     for model, precision in steps:
         own = times[f"{model} {precision}"]
-        twin = times[f"{next(iter(MODELS))} {precision}"]
+        twin = times[f"{TWIN} {precision}"]
         float32 = times[f"{model} {PRECISIONS[0]}"]
         rows.append(
             StepTime(
@@ -76,22 +76,22 @@ def compare(recipe: Recipe, device: str, rounds: int) -> list[StepTime]:
 def build(recipe: Recipe, model: str) -> nn.Module:
     """A model of the recipe's shape on the Penn Treebank's vocabulary."""
     torch.manual_seed(0)
-    parts = MODELS[model]
-    if parts is None:
+    if model == TWIN:
         return TorchLanguageModel(
             PTB_TYPES, recipe.d_model, recipe.nhead, recipe.d_hid, recipe.nlayers, dropout=recipe.dropout
         )
-    return recipe.model(PTB_TYPES, parts)
+    return recipe.model(PTB_TYPES, PARTS.get(model, Parts()))
 
 
 def training_step(recipe: Recipe, model: str, precision: str, device: str) -> Callable[[], Tensor]:
     """One step of the taught loop, on random tokens, ready to be called again and again."""
     network = build(recipe, model).to(device)
+    objective: nn.Module = loss_of(network, "chunked" if model == CHUNKED else "plain")
     if precision == "bf16":
-        network.forward = torch.autocast(torch.device(device).type, dtype=torch.bfloat16)(network.forward)
+        objective.forward = torch.autocast(torch.device(device).type, dtype=torch.bfloat16)(objective.forward)
     optimizer = recipe.optimizer_for(network.parameters())
     batch = random_batch(recipe, device)
-    return lambda: next(train_epoch(network, [batch], optimizer, clip=recipe.clip))
+    return lambda: next(train_epoch(network, [batch], optimizer, clip=recipe.clip, loss_of=objective))
 
 
 def random_batch(recipe: Recipe, device: str) -> tuple[Tensor, Tensor]:
@@ -135,7 +135,7 @@ def bounds(recipe: Recipe, device: str, rounds: int) -> Bounds:
 
 def peak_memory(recipe: Recipe, model: str, precision: str, device: str) -> float | None:
     """MiB that three steps take at most, in a process of their own: nothing else has touched its memory."""
-    command = [sys.executable, "-m", "attn_lab.bench.memory", recipe.name, model, precision, device]
+    command = [sys.executable, "-m", "attn_lab.bench.training_memory", recipe.name, model, precision, device]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the memory of {model} could not be measured: {done.stderr.strip().splitlines()[-1]}")

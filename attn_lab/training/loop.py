@@ -1,6 +1,6 @@
 """The training loop, as one would write it on a blackboard; what stands around it (devices, saving) is elsewhere."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -9,18 +9,22 @@ from torch import Tensor, nn
 
 
 def train_epoch(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], optimizer: torch.optim.Optimizer, *, clip: float
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    *,
+    clip: float,
+    loss_of: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Iterator[Tensor]:
     """One optimizer step for each batch; yields its loss, in nats per token, as a scalar on the model's device.
 
     A generator, so that the caller decides what happens between two steps: show, save, stop. The loss belongs to
-    the weights before the step.
+    the weights before the step. `loss_of(inputs, targets)` is the model's loss by another way (losses.py).
     """
     for inputs, targets in batches:
         model.train()  # in here: the caller may have evaluated in between
         optimizer.zero_grad()
-        logits = model(inputs)
-        loss = cross_entropy(logits, targets)
+        loss = cross_entropy(model(inputs), targets) if loss_of is None else loss_of(inputs, targets)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), clip)  # of the gradient of this step: after backward, before step
         optimizer.step()

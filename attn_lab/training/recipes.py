@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from attn_lab.choices import check_choice
 from attn_lab.parts import Parts
+from attn_lab.training.losses import LOSSES
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,14 @@ class Recipe:
     lr: float = 5.0
     gamma: float = 0.95  # the learning rate's factor from one epoch to the next
     clip: float = 0.5  # the gradient's largest norm
+    loss: str = "chunked"  # "plain": the table of all logits at once
     epochs: int = 10
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use, before one starts."""
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("loss", self.loss, LOSSES)
         for name in ("d_model", "nhead", "d_hid", "nlayers", "window", "batch_size", "eval_batch_size", "epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from attn_lab import corpora
+from attn_lab.efficient.decoding import Decoder
 from attn_lab.language_model import TransformerLanguageModel
 from attn_lab.own_parts import own_parts
 from attn_lab.training.batches import Batches
@@ -49,15 +50,25 @@ class SavedRun:
             raise ValueError(f"the prompt must have at least one token; got {prompt!r}")
         generator = None if seed is None else torch.Generator(self.device).manual_seed(seed)
         model = cast(TransformerLanguageModel, self.model)
-        ids = model.generate(
+        ids = TransformerLanguageModel.generate(  # the reference's: a model of one's own need not have it
+            model,
             torch.tensor([self.vocabulary(tokens)], device=self.device),
             n_new,
             temperature=temperature,
             top_k=top_k,
             context=self.settings.recipe.window,
             generator=generator,
+            logits_of=_decoder(model),
         )
         return " ".join(self.vocabulary.lookup_tokens(ids[0].tolist()))
+
+
+def _decoder(model: nn.Module) -> Decoder | None:
+    """The model with a key/value cache; None where a part of one's own does not go token by token."""
+    try:
+        return Decoder(model)
+    except ValueError:
+        return None
 
 
 def load_run(path: Path, device: str = "auto", precision: str = "fp32") -> SavedRun:

@@ -19,6 +19,7 @@ from attn_lab.training.devices import accelerator_for, resolve_device
 from attn_lab.training.evaluation import evaluate
 from attn_lab.training.interrupt import Interrupted, StopRequest, stop_requests
 from attn_lab.training.loop import train_epoch
+from attn_lab.training.losses import loss_of
 from attn_lab.training.progress import Display, perplexity
 from attn_lab.training.report import write_report
 from attn_lab.training.run_folder import RunFolder
@@ -154,6 +155,7 @@ class Trainer:
         torch.manual_seed(self.recipe.seed)
         self.bare_model = self.recipe.model(len(self.corpus.vocabulary), self.parts)
         self.model = self.accelerator.prepare(self.bare_model)  # on its device, in its precision
+        self.loss_of = self.accelerator.prepare(loss_of(self.bare_model, self.recipe.loss))
         self.optimizer = self.recipe.optimizer_for(self.model.parameters())
         self.progress = Progress()
         if resume and self.run.resume_file.exists():
@@ -235,7 +237,8 @@ class Trainer:
         batches = itertools.islice(windows, progress.step_in_epoch, None)
         self.unread: list[torch.Tensor] = []
         self.clock = time.perf_counter()
-        for loss in train_epoch(self.model, batches, self.optimizer, clip=self.recipe.clip):
+        steps = train_epoch(self.model, batches, self.optimizer, clip=self.recipe.clip, loss_of=self.loss_of)
+        for loss in steps:
             self.unread.append(loss)
             progress.step += 1
             progress.step_in_epoch += 1

@@ -1,0 +1,1 @@
+"""What came after the paper, as parts that drop in: rotary positions, ALiBi, grouped-query attention."""
