@@ -29,7 +29,7 @@ def show_attention(
         speeds = measure_decoding([n for n in lengths if n <= LONGEST_WRITTEN], shape.window, 3 * rounds, device)
     where = f"B{shape.b} H{shape.h} D{shape.d}, window {shape.window}, {dtype}, {device}"
     tables = [(f"{passes}: ms, and times the first's ({where})", *times(found, passes)) for passes in PASSES]
-    tables += [(f"{passes}: peak memory, MiB", *memory(found, passes)) for passes in PASSES]
+    tables.append((f"{BOTH}: peak memory, MiB", *memory(found, BOTH)))
     tables.append((f"growth: the power of n, fitted from n = {SHORTEST:,} on", *growth(found)))
     tables.append(("writing: tokens a second, one text, the notebook's model", *writing(speeds)))
     if out is None:

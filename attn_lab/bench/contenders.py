@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import Any
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +15,7 @@ from attn_lab.scaled_dot_product import attention, fused_attention
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # query, key, value -> output, all (b h n d)
 CAUSAL, WINDOW = "causal", "window"
+FLEX = "torch.nn.attention.flex_attention"  # from torch 2.5 on
 
 
 @dataclass(frozen=True)
@@ -73,22 +73,16 @@ def _local(shape: Shape, device: str) -> Attend:
 
 
 def _flex(work: str, shape: Shape, device: str) -> Attend:
-    from torch.nn.attention.flex_attention import create_block_mask
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
     reach = shape.window if work == WINDOW else shape.n
 
     def seen(b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
         return (j <= i) & (i - j < reach)
 
+    torch._dynamo.reset()  # each shape is compiled anew, and after eight of them it would give up
     block_mask = create_block_mask(seen, None, None, shape.n, shape.n, device=device)
-    return partial(_compiled_flex(), block_mask=block_mask)
-
-
-@cache
-def _compiled_flex() -> Any:
-    from torch.nn.attention.flex_attention import flex_attention
-
-    return torch.compile(flex_attention, dynamic=False)
+    return partial(torch.compile(flex_attention, dynamic=False), block_mask=block_mask)
 
 
 def _local_attention_package(shape: Shape, device: str) -> Attend:
@@ -112,12 +106,12 @@ CONTENDERS = (
     Contender("attn_lab.attention (einsum)", CAUSAL, partial(_with_causal_mask, attention), squares=4),
     Contender("attn_lab.fused_attention", CAUSAL, partial(_with_causal_mask, fused_attention)),
     Contender("attn_lab online_attention", CAUSAL, _online),
-    Contender("FlexAttention, causal", CAUSAL, partial(_flex, CAUSAL), trains_on=("cuda",)),
+    Contender("FlexAttention, causal", CAUSAL, partial(_flex, CAUSAL), package=FLEX, trains_on=("cuda",)),
     Contender("x-transformers Attend", CAUSAL, partial(_x_transformers, False), squares=5, package="x_transformers"),
     Contender("x-transformers Attend, flash", CAUSAL, partial(_x_transformers, True), package="x_transformers"),
     Contender("F.scaled_dot_product_attention, band mask", WINDOW, _sdpa_band),
     Contender("attn_lab LocalAttention", WINDOW, _local),
-    Contender("FlexAttention, window", WINDOW, partial(_flex, WINDOW), trains_on=("cuda",)),
+    Contender("FlexAttention, window", WINDOW, partial(_flex, WINDOW), package=FLEX, trains_on=("cuda",)),
     Contender("local-attention", WINDOW, _local_attention_package, package="local_attention"),
 )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from attn_lab.efficient.banded import SIZE, rows_of_a_piece
 from attn_lab.efficient.blocks import Blocks
+from attn_lab.efficient.local import SHORT
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,9 @@ def local_cost(s: Sizes) -> Cost:
     A block sees its own 32 keys and, before them, $w - 1$ rounded up to whole blocks: the span, between $w + 31$ and
     $w + 62$. So $32 \lceil n / 32 \rceil \cdot \mathrm{span}$ pairs in place of $n^2$. Kept: the output and one number
     a query. Pieces of at most 2048 queries of one head share a buffer of as many rows of span weights, and the
-    backward pass has two. With $n \le w$ it is a fused causal attention.
+    backward pass has two. With $n \le 4 w$ it is a fused attention.
     """
-    if s.n <= s.window:
+    if s.n <= SHORT * s.window:
         return fused_cost(s)
     blocks = Blocks(s.window, causal=True, size=SIZE)
     queries = blocks.count(s.n) * SIZE

@@ -16,6 +16,7 @@ from attn_lab.efficient.banded import banded_attention
 from attn_lab.efficient.blocks import by_blocks
 from attn_lab.scaled_dot_product import fused_attention
 
+SHORT = 4  # windows: a text of so many is compared with itself in less time than it takes to cut it up
 LONG = 128  # queries from which one head is work enough for a loop over heads in Python
 
 
@@ -100,7 +101,7 @@ class LocalAttention:
     def _attend(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: Callable[[Tensor], Tensor] | None
     ) -> Tensor:
-        if query.shape[-2] <= self.window:  # a square of i by at most 2 w: nothing to save
+        if query.shape[-2] <= SHORT * self.window:  # a square of at most 4 w by 5 w
             return self._at_once(query, key, value, mask, dropout)
         if _is_idle(dropout):
             if _on_cuda_by_flex(query, key, value, mask):
@@ -113,12 +114,12 @@ class LocalAttention:
     def _at_once(
         self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, dropout: Callable[[Tensor], Tensor] | None
     ) -> Tensor:
-        """As many queries as the window is wide, or fewer: full attention under the window's mask."""
+        """A text of a few windows: full attention under the window's mask."""
         i, j = query.shape[-2], key.shape[-2]
-        if mask is None and self.causal and i == j and _is_fused(dropout):
+        if mask is None and self.causal and i == j <= self.window and _is_fused(dropout):
             p = dropout.p if isinstance(dropout, nn.Dropout) and dropout.training else 0.0
             return F.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=p)
-        if i > 1 and (self.causal or i < j):
+        if i > 1 and (self.causal or i < j or j > self.window):
             position = torch.arange(j, device=query.device)
             distance = position[j - i :, None] - position
             allowed = (distance < self.window) & (distance >= 0 if self.causal else distance > -self.window)

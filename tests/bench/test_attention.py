@@ -13,7 +13,7 @@ from attn_lab.bench.contenders import CONTENDERS, WINDOW, Shape, contender
 from attn_lab.bench.decoding import WAYS, measure_decoding
 
 SHAPE = Shape(b=2, h=2, n=40, d=8, window=16)
-PLAIN = [c for c in CONTENDERS if not c.package and "Flex" not in c.name]  # what needs no package and no compiler
+PLAIN = [c for c in CONTENDERS if not c.package]  # what needs no package and no compiler
 LOCAL = contender("attn_lab LocalAttention")
 
 

@@ -51,6 +51,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
     """Which of the ways computes what is longer than a window; by hand in pieces of one block each."""
     if request.param != "as it is":
         monkeypatch.setattr(local, "LONG", 0 if request.param == "by hand" else sys.maxsize)
+        monkeypatch.setattr(local, "SHORT", 1)
         monkeypatch.setattr(banded, "SCORES", 1)
 
 
@@ -279,6 +280,7 @@ def test_what_is_idle_is_no_reason_for_the_slow_way() -> None:
 def test_a_gradient_of_the_gradient(masked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a second gradient that is silently nothing, as that of a hand-written gradient would be."""
     monkeypatch.setattr(local, "LONG", 0)
+    monkeypatch.setattr(local, "SHORT", 1)
     leaves = [normal(k, 1, 2, 9, 2).requires_grad_() for k in range(3)]
     mask = torch.rand(9, 9, generator=torch.Generator().manual_seed(0)) < 0.6 if masked else None
     assert torch.autograd.gradcheck(lambda *x: LocalAttention(3)(*x, mask), leaves)
@@ -369,6 +371,7 @@ def test_flex_is_the_window(
     from torch.nn.attention.flex_attention import flex_attention
 
     monkeypatch.setattr(flex, "compiled", lambda: flex_attention)
+    monkeypatch.setattr(local, "SHORT", 1)
     query, key, value = normal(0, 2, 3, i, 16), normal(1, 2, 3, j, 16), normal(2, 2, 3, j, 17)
     real = torch.rand(2, j, generator=torch.Generator().manual_seed(0)) < 0.6 if padded else None
     if real is not None:
