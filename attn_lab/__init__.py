@@ -46,7 +46,7 @@ _WHERE = {
     "attention": "scaled_dot_product",
     "fused_attention": "scaled_dot_product",
 }
-_MODULES = ("bench", "checks", "corpora", "masks", "training")
+_MODULES = ("bench", "checks", "corpora", "efficient", "masks", "training", "variants")
 
 
 def __getattr__(name: str) -> Any:
