@@ -105,7 +105,7 @@ def draw(found: Sequence[Measurement], file: Path) -> None:
     """Time and memory of forward and backward against the length, on logarithmic axes; solid: window, dashed: all."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 5.5), layout="constrained")
+    figure = Figure(figsize=(11, 7.5), layout="constrained")
     panels = figure.subplots(1, 2)
     colours = [f"C{k}" for k in range(10)]
     rows = _by_contender(found, BOTH)
@@ -127,7 +127,7 @@ def draw(found: Sequence[Measurement], file: Path) -> None:
         panel.set(xscale="log", yscale="log", xlabel="n, tokens", ylabel=label)
         panel.set_xscale("log", base=2)
         panel.grid(alpha=0.3)
-        panel.legend(fontsize=7, loc="upper left")
+        panel.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1))  # below: lines are everywhere above
     panels[0].set_title("time, forward + backward")
     panels[1].set_title("peak memory, forward + backward")
     figure.savefig(file, dpi=120)

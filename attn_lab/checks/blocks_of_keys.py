@@ -5,19 +5,17 @@ The implementation is called as `attend(query, key, value, mask, dropout, block=
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from attn_lab.checks import oracles, strategies
 from attn_lab.checks.building import Part
 from attn_lab.checks.cases import AttentionCase, fill, generator
 from attn_lab.checks.check import Check
 from attn_lab.checks.compare import agree, compare, gradients, leaf, require
+from attn_lab.checks.largest_tensor import LargestTensor
 from attn_lab.checks.setting import EXACT, Setting
 from attn_lab.checks.strategies import Draw
 
@@ -156,26 +154,12 @@ def _gradient_is_of_the_same_draws(attend: Part, case: BlocksCase, setting: Sett
     agree(by_value, expected, setting.tolerance, what)
 
 
-class _Largest(TorchDispatchMode):
-    """The largest tensor that any operation makes meanwhile, in elements; views of what there was do not count."""
-
-    elements = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = func(*args, **(kwargs or {}))
-        there = {x.untyped_storage().data_ptr() for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)}
-        for x in tree_leaves(output):
-            if isinstance(x, Tensor) and x.untyped_storage().data_ptr() not in there:
-                self.elements = max(self.elements, x.untyped_storage().nbytes() // x.element_size())
-        return output
-
-
 def _nothing_is_square(attend: Part, case: BlocksCase, setting: Setting = EXACT) -> None:
     n, block = 32 + case.i, 6 + case.block % 3
     source = generator(case.seed)
     leaves = [leaf(setting.put(fill(source, case.b, case.h, n, width))) for width in (case.d, case.d, case.e)]
     mask = setting.put(torch.rand(case.b, 1, 1, n, generator=source, device="cpu") < 0.7) if case.mask else None
-    with _Largest() as watch, setting.running():
+    with LargestTensor() as watch, setting.running():
         output = attend(*leaves, mask, block=block)
         forward = watch.elements
         output.sum().backward()

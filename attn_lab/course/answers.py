@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -28,12 +29,18 @@ def load(path: Path) -> ModuleType:
         raise NotLoaded(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    vars(module)["__getattr__"] = partial(_missing, path)
     try:
         # Not exec_module: Python's cache of compiled files goes by seconds, and an answer may change within one.
         exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         raise NotLoaded(f"{path.name} cannot be loaded: {type(error).__name__}: {error}") from error
     return module
+
+
+def _missing(path: Path, name: str) -> None:
+    """What Python calls where a module has no such name."""
+    raise AttributeError(f"{path.name} has no {name}: was it renamed, or taken out?")
 
 
 def variant(solution: ModuleType, parts: Mapping[str, object]) -> SimpleNamespace:

@@ -7,6 +7,7 @@ from typing import Any
 
 from attn_lab.course.answers import variant
 from attn_lab.course.behaviour import Observation, alike
+from attn_lab.course.limits import TimeUp
 from attn_lab.course.mistakes import Catalogue, Mistake
 
 
@@ -28,7 +29,7 @@ def explain(matches: list[Match]) -> str:
     """The diagnosis in words, part by part of the answer. Empty where nothing is known."""
     of_part: dict[str, list[Match]] = {}
     for match in matches:
-        of_part.setdefault(next(iter(match.mistake.parts)), []).append(match)
+        of_part.setdefault(match.mistake.called, []).append(match)
     return " ".join(_sentences(part, alike_ones) for part, alike_ones in of_part.items())
 
 
@@ -69,7 +70,9 @@ def _observer(known: Catalogue, answer: Any) -> Callable[[int], Observation]:
     def observation(seed: int) -> Observation:
         try:
             return known.observe(answer, seed)
-        except Exception as error:
+        except (KeyboardInterrupt, TimeUp):
+            raise
+        except BaseException as error:  # SystemExit too: what the answer does is evidence, and must not end the verdict
             return {"raises": type(error).__name__}
 
     return observation

@@ -6,6 +6,7 @@
 import json
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ def examine(exercise: Exercise) -> Findings:
     findings.problems += _variants(known, tests)
     findings.problems += _stub(exercise, tests)
     findings.problems += _hunt(exercise, known, tests)
+    twice = [text for text, n in Counter(m.behaviour for m in known.mistakes).items() if n > 1]
+    findings.problems += [f"two mistakes are described alike: {text}" for text in twice]
     for mistake in known.mistakes:
         answer = known.answer(mistake)
         failed = [name for name, test in tests.items() if _run(test, answer) is not None]

@@ -19,10 +19,12 @@ class Mistake:
         advice: the one sentence that a good teacher would say.
         caught_by: the test that is meant for it.
         parts: the names of the answer that it defines, wrongly.
+        called: what the diagnosis calls it, "Your … behaves"; the first of the parts, unless something else is said.
     """
 
-    def __init__(self, behaviour: str, advice: str, *, caught_by: str, **parts: object) -> None:
+    def __init__(self, behaviour: str, advice: str, *, caught_by: str, called: str = "", **parts: object) -> None:
         self.behaviour, self.advice, self.caught_by, self.parts = behaviour, advice, caught_by, parts
+        self.called = called or next(iter(parts), "answer")
 
     def __repr__(self) -> str:
         return f"Mistake({self.behaviour!r})"

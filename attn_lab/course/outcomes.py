@@ -1,5 +1,6 @@
 """What came of a test, and what of it is worth telling: the property, the reason, the smallest case, the line."""
 
+import ast
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
@@ -44,6 +45,12 @@ def tests_of(specification: ModuleType) -> dict[str, Callable[..., Any]]:
     return {name: value for name, value in vars(specification).items() if name.startswith("test_")}
 
 
+def n_tests(specification: Path) -> int:
+    """How many there are, whichever of them are run."""
+    functions = ast.parse(specification.read_text(encoding="utf-8")).body
+    return sum(isinstance(f, ast.FunctionDef) and f.name.startswith("test_") for f in functions)
+
+
 def reset_chance() -> None:
     """The same chance each time: a verdict that changes by itself teaches nothing."""
     torch.default_generator.manual_seed(0)
@@ -84,11 +91,12 @@ def smallest_case(error: BaseException) -> str:
         if frame.f_code.co_name.startswith("test_") and "answer" in frame.f_locals:
             names = frame.f_code.co_varnames[: frame.f_code.co_argcount + frame.f_code.co_kwonlyargcount]
             drawn = {name: frame.f_locals[name] for name in names if name != "answer" and name in frame.f_locals}
-    return ", ".join(
+    told = (
         describe(value, without=INNER) if is_dataclass(value) else f"{name} = {value!r}"
         for name, value in drawn.items()
         if not callable(value)
     )
+    return ", ".join(filter(None, told))
 
 
 def own_line(error: BaseException, answer: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from attn_lab.course.catalogue import Exercise, exercises, source
-from attn_lab.course.outcomes import reset_chance
+from attn_lab.course.outcomes import n_tests, reset_chance
 from attn_lab.course.progress import ProgressFile
 from attn_lab.course.screen import screen
 from attn_lab.course.telling import tell
@@ -39,11 +39,13 @@ class CoursePlugin:
         self.answers = folder if impl is None else _folder_of_answers(impl)
         self.is_learners = impl is None
         self.progress = ProgressFile(folder)
-        self.named = any("::" in arg or arg.endswith(".py") for arg in config.args)
+        is_named = any("::" in arg or arg.endswith(".py") for arg in config.args)
+        self.named = is_named or bool(config.getoption("keyword", ""))  # what is asked for by name is run, done or not
         self.by_test = {exercise.test(folder): exercise for exercise in exercises()}
         self.trials: dict[Exercise, Trial] = {}
         self.planned: dict[Exercise, int] = {}
-        self.complete: dict[Exercise, int] = {}
+        self.collected: set[Exercise] = set()
+        self.all_done = False
         self.verdicts: list[Verdict] = []
         self.broken: list[str] = []
         is_alone = getattr(config.option, "dist", "no") == "no"  # pytest-xdist's processes have no screen to share
@@ -65,13 +67,14 @@ class CoursePlugin:
         for item in mine:
             exercise = self.exercise_of(item)
             if exercise:
-                self.complete[exercise] = self.complete.get(exercise, 0) + 1
+                self.collected.add(exercise)
         done = [] if self.everything or self.named or not self.is_learners else self.progress.done()
         kept = sorted((i for i in mine if self.exercise_of(i) not in done), key=lambda i: i.path.stem)
         others = [item for item in items if not self.exercise_of(item)]
         if len(kept) < len(mine):
             config.hook.pytest_deselected(items=[i for i in mine if self.exercise_of(i) in done])
         items[:] = [*others, *kept]
+        self.all_done = bool(mine) and not kept
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """How many tests of each exercise will run."""
@@ -134,9 +137,12 @@ class CoursePlugin:
     def _judge(self, trial: Trial) -> None:
         verdict, exercise = trial.verdict(), trial.exercise
         self.verdicts.append(verdict)
-        is_whole = len(trial.outcomes) == self.complete[exercise]
-        if self.is_learners and (is_whole or not verdict.passed):
+        if self.is_learners and (self._is_whole(verdict) or not verdict.passed):
             self.progress.record(exercise, trial.fingerprint if verdict.passed else None)
+
+    def _is_whole(self, verdict: Verdict) -> bool:
+        """Whether every test of the exercise was run, and not some that were picked by name."""
+        return len(verdict.outcomes) == n_tests(verdict.exercise.test(self.folder))
 
     def pytest_report_teststatus(self, report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
         """No dots: the screen says it."""
@@ -147,14 +153,14 @@ class CoursePlugin:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """All of it done before: that is no failure."""
-        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.complete and not self.planned:
+        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.all_done:
             session.exitstatus = pytest.ExitCode.OK
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The screen."""
         for line in self.broken:
             terminalreporter.write_line(line)
-        if not self.complete or terminalreporter.config.option.collectonly:
+        if not self.collected or terminalreporter.config.option.collectonly:
             return
         judged = [v.exercise for v in self.verdicts]
         for exercise, trial in self.trials.items():
@@ -165,7 +171,9 @@ class CoursePlugin:
         else:
             done = [v.exercise for v in self.verdicts if v.passed]
         failed = next((v for v in self.verdicts if not v.passed), None)
-        lines = screen(len(done), [v.exercise for v in self.verdicts if v.passed], tell(failed) if failed else [])
+        passed = [v.exercise for v in self.verdicts if v.passed and self._is_whole(v)]
+        body = [_in_part(v) for v in self.verdicts if v.passed and not self._is_whole(v)]
+        lines = screen(len(done), passed, body + (tell(failed) if failed else []))
         for line in [*lines, *self.progress.troubles]:
             terminalreporter.write_line(line)
 
@@ -174,6 +182,11 @@ def register(config: pytest.Config, folder: Path) -> None:
     """Called by the conftest.py of the course's folder."""
     if not config.pluginmanager.has_plugin(NAME):
         config.pluginmanager.register(CoursePlugin(config, folder), NAME)
+
+
+def _in_part(verdict: Verdict) -> str:
+    n = len(verdict.outcomes)
+    return f"{verdict.exercise.label}: {n} {'property was' if n == 1 else 'properties were'} picked, and hold; not all"
 
 
 def _folder_of_answers(name: str) -> Path:

@@ -51,8 +51,10 @@ def asked_for(exercise: Exercise) -> tuple[str, str]:
 
 def places(exercise: Exercise, answer: Path) -> list[str]:
     """Where to write, where to read, and how to get a hint."""
+    place = f"{shown(answer)}:{first_region(answer)}"
+    missing = f"{shown(answer)}, which is missing: attn-lab reset {exercise.number} puts the stub there"
     return [
-        f"write: {shown(answer)}:{first_region(answer)}",
+        f"write: {place if answer.exists() else missing}",
         f"read:  {shown(exercise.page)}",
         f"hint:  attn-lab hint {exercise.number}",
     ]

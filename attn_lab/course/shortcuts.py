@@ -1,12 +1,17 @@
 """No shortcuts: what an exercise asks for may not be called from the answer's own file, by whatever name.
 
+A whole module, with all that is in it, may not be imported there.
+
 Whoever else calls it may: PyTorch is the oracle, and the reference is given to later exercises as a part.
 """
 
+import builtins
+import importlib
 import inspect
+import os
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial, wraps
 from pathlib import Path
@@ -41,8 +46,12 @@ class NoShortcuts(TorchFunctionMode):
         super().__init__()
         self.builtins: dict[Any, str] = {}
         self.codes: dict[int, tuple[CodeType, str]] = {}  # by identity: to compare code objects takes long
+        self.modules: dict[str, str] = {}  # the file or folder of one that may not be used -> its name
         for name in names:
             target = pkgutil.resolve_name(name)
+            if inspect.ismodule(target):
+                self.modules[_place(target)] = name
+                continue
             function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
             if inspect.isfunction(function):
                 self.codes[id(function.__code__)] = function.__code__, name
@@ -81,13 +90,16 @@ class NoShortcuts(TorchFunctionMode):
                 return None
             if id(code) in self.codes:
                 found = self.codes[id(code)][1]
+            elif whose in self.modules:
+                found = self.modules[whose]
             elif whose == OTHERS:
                 found = None  # somebody else's code, which may call what it likes
             frame = frame.f_back
         return None
 
     def _look_up(self, file: str) -> str:
-        self.whose[file] = PYTORCH if file.startswith(TORCH) else RUNNER if file.startswith(HYPOTHESIS) else OTHERS
+        refused = next((place for place in self.modules if file.startswith(place)), OTHERS)
+        self.whose[file] = PYTORCH if file.startswith(TORCH) else RUNNER if file.startswith(HYPOTHESIS) else refused
         return self.whose[file]
 
 
@@ -101,8 +113,15 @@ def no_shortcuts(names: Iterable[str], answer: Path) -> Iterator[None]:
 
 @contextmanager
 def _guarded(names: Iterable[str], answer: Path) -> Iterator[None]:
-    """A function that takes no tensor passes no hook of PyTorch's: wherever attn_lab has it, a guard stands in."""
+    """A function that takes no tensor passes no hook of PyTorch's: wherever attn_lab has it, a guard stands in.
+
+    Where whole modules are refused, another one stands in for Python's own import.
+    """
     with ExitStack() as stack:
+        modules = [name for name in names if inspect.ismodule(pkgutil.resolve_name(name))]
+        if modules:
+            stack.enter_context(patch.object(builtins, "__import__", _import_guard(modules, answer)))
+            stack.enter_context(patch.object(importlib, "import_module", _import_module_guard(modules, answer)))
         for name in names:
             target = pkgutil.resolve_name(name)
             if inspect.isclass(target) and not issubclass(target, torch.nn.Module):
@@ -136,13 +155,54 @@ def _guard(function: Any, name: str, answer: Path) -> Any:
     return classmethod(guard) if isinstance(function, classmethod) else guard
 
 
+def _import_guard(modules: list[str], answer: Path) -> Callable[..., Any]:
+    """Python's own import, which refuses these modules, and what is in them, to the answer's own code."""
+    plain = builtins.__import__
+
+    def guard(
+        name: str, globals: Any = None, locals: Any = None, fromlist: Sequence[str] | None = (), level: int = 0
+    ) -> Any:
+        if (globals or {}).get("__file__") == str(answer):
+            _refuse_module([name, *(f"{name}.{part}" for part in fromlist or ())], modules)
+        return plain(name, globals, locals, fromlist, level)
+
+    return guard
+
+
+def _import_module_guard(modules: list[str], answer: Path) -> Callable[..., Any]:
+    """The same for importlib's."""
+    plain = importlib.import_module
+
+    def guard(name: str, package: str | None = None) -> Any:
+        if sys._getframe(1).f_code.co_filename == str(answer):
+            _refuse_module([name], modules)
+        return plain(name, package)
+
+    return guard
+
+
+def _refuse_module(wanted: Iterable[str], modules: Iterable[str]) -> None:
+    for name in wanted:
+        for module in modules:
+            if f"{name}.".startswith(f"{module}."):
+                raise Shortcut(_sentence(module))
+
+
+def _place(module: ModuleType) -> str:
+    """The module's file; of a package its folder, where everything in it begins."""
+    file = Path(str(module.__file__))
+    return f"{file.parent}{os.sep}" if file.name == "__init__.py" else str(file)
+
+
 def refuse_borrowed(answer: ModuleType, names: Iterable[str]) -> None:
     """Refuse an answer that is one of these itself, imported under its name, or a class that inherits from one.
 
     Raises:
         Shortcut: it is.
     """
-    forbidden = {id(inspect.unwrap(pkgutil.resolve_name(name))): name for name in names}
+    targets = {name: pkgutil.resolve_name(name) for name in names}
+    forbidden = {id(inspect.unwrap(target)): name for name, target in targets.items()}
+    modules = [name for name, target in targets.items() if inspect.ismodule(target)]
     for public, value in vars(answer).items():
         if public.startswith("_"):
             continue
@@ -150,6 +210,7 @@ def refuse_borrowed(answer: ModuleType, names: Iterable[str]) -> None:
         for target in function.__mro__ if inspect.isclass(function) else (function,):
             if id(target) in forbidden:
                 raise Shortcut(_sentence(forbidden[id(target)]))
+        _refuse_module([str(getattr(function, "__module__", ""))], modules)
 
 
 def _sentence(name: str) -> str:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from attn_lab.checks.compare import Different
+from attn_lab.course.screen import width
 
 ROWS, COLUMNS = 4, 4
 
@@ -11,28 +12,35 @@ ROWS, COLUMNS = 4, 4
 def side_by_side(error: Different) -> list[str]:
     """Lines to print: the last two axes around the place where the two differ most."""
     expected, actual, place = error.expected, error.actual, error.place
-    axes = error.axes.split() if len(error.axes.split()) == expected.ndim else [str(k) for k in range(expected.ndim)]
+    axes = error.axes.split() if len(error.axes.split()) == expected.ndim else []
     while expected.ndim > 2:
         expected, actual = expected[place[0]], actual[place[0]]
         place = place[1:]
-    first = [f"{axis} = {k}" for axis, k in zip(axes, error.place[: len(axes) - expected.ndim])]
+    first = [f"{axis} = {k}" for axis, k in zip(axes, error.place[: len(axes) - expected.ndim]) if axis != "1"]
+    where = f"{', '.join(first)}: " if first else ""
+    names = " ".join(axes[-min(2, len(axes)) :])
     expected, actual = _table(expected), _table(actual)
     row, column = (0, *place)[-2:] if place else (0, 0)
     rows = _around(row, expected.shape[0], ROWS)
-    columns = _around(column, expected.shape[1], COLUMNS)
-    parts = [_lines(t[rows, columns]) for t in (expected, actual)]
-    if expected.dtype != torch.bool:
-        parts.append(_lines((actual - expected)[rows, columns]))
+    for most in range(COLUMNS, 0, -1):  # as many as the terminal has room for
+        columns = _around(column, expected.shape[1], most)
+        lines = _beside(expected[rows, columns], actual[rows, columns])
+        if max(map(len, lines)) <= width():
+            break
+    cut = "" if expected.numel() == expected[rows, columns].numel() else ", in part"
+    return [*([f"  {where}({names}){cut}"] if axes else []), *lines]
+
+
+def _beside(expected: Tensor, actual: Tensor) -> list[str]:
+    """The titles, and a line for each row."""
+    size = float(expected.double().abs().nan_to_num(posinf=0.0).max())
+    tables = [expected, actual] if expected.dtype == torch.bool else [expected, actual, actual - expected]
+    parts = [_lines(table, size) for table in tables]
     widths = [max(len(line) for line in part) for part in parts]
     titles = ["expected", "yours", "yours - expected"][: len(parts)]
-    where = f"{', '.join(first)}: " if first else ""
-    cut = "" if expected.numel() == expected[rows, columns].numel() else ", in part"
-    names = " ".join(axes[-min(2, len(axes)) :])
-    lines = [f"  {where}({names}){cut}"] if axes else []
-    lines.append("  " + "   ".join(title.ljust(width) for title, width in zip(titles, widths)).rstrip())
-    return lines + [
-        "  " + "   ".join(line.ljust(max(width, len(t))) for line, width, t in zip(cells, widths, titles)).rstrip()
-        for cells in zip(*parts)
+    return [
+        "  " + "   ".join(cell.ljust(max(width, len(t))) for cell, width, t in zip(cells, widths, titles)).rstrip()
+        for cells in (titles, *zip(*parts))
     ]
 
 
@@ -45,8 +53,11 @@ def _around(place: int, size: int, most: int) -> slice:
     return slice(start, min(size, start + most))
 
 
-def _lines(table: Tensor) -> list[str]:
-    show = str if table.dtype == torch.bool or not table.is_floating_point() else "{:.3g}".format
-    cells = [[show(x) for x in row] for row in table.tolist()]
+def _lines(table: Tensor, size: float) -> list[str]:
+    """The rows as text; a float that is nothing beside numbers of this size is shown as 0."""
+    if table.is_floating_point():
+        cells = [[f"{0.0 if abs(x) < 1e-12 * size else x:.3g}" for x in row] for row in table.tolist()]
+    else:
+        cells = [[str(x) for x in row] for row in table.tolist()]
     width = max((len(cell) for row in cells for cell in row), default=0)
     return [" ".join(cell.rjust(width) for cell in row) for row in cells]

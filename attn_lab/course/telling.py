@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attn_lab.checks.compare import Different
+from attn_lab.course.answers import NotLoaded
 from attn_lab.course.diagnosis import explain
 from attn_lab.course.outcomes import Outcome, own_line, reason, smallest_case
 from attn_lab.course.screen import places, shown, task, wrap
+from attn_lab.course.shortcuts import Shortcut
 from attn_lab.course.side_by_side import side_by_side
 from attn_lab.course.verdict import Verdict
 
@@ -23,10 +25,13 @@ def failure(verdict: Verdict) -> list[str]:
     first = verdict.first_failure
     if first is None or first.error is None:
         return []
-    n_held = sum(o.passed for o in verdict.outcomes)
-    lines = [f"{verdict.exercise.label}: {n_held} of {len(verdict.outcomes)} properties hold"]
-    lines += wrap(f"broken: {first.claim}", most=2)
-    lines += wrap(reason(first.error), most=4)
+    if isinstance(first.error, NotLoaded | Shortcut):  # no property was tried: the cause is all there is to say
+        lines = wrap(f"{verdict.exercise.label}: {reason(first.error)}", most=4)
+    else:
+        n_held = sum(o.passed for o in verdict.outcomes)
+        lines = [f"{verdict.exercise.label}: {n_held} of {len(verdict.outcomes)} properties hold"]
+        lines += wrap(f"broken: {first.claim}", most=2)
+        lines += wrap(reason(first.error), most=4)
     case = smallest_case(first.error)
     if case:
         lines += wrap(f"smallest case: {case}", most=2)

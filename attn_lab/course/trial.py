@@ -10,13 +10,13 @@ from typing import Any
 import hypothesis
 import torch
 
-from attn_lab.course.answers import load
+from attn_lab.course.answers import NotLoaded, load
 from attn_lab.course.catalogue import Exercise
 from attn_lab.course.limits import TimeUp, limits
 from attn_lab.course.mistakes import catalogue
 from attn_lab.course.outcomes import Outcome, outcome, run, tests_of
 from attn_lab.course.progress import fingerprint
-from attn_lab.course.shortcuts import no_shortcuts, refuse_borrowed
+from attn_lab.course.shortcuts import Shortcut, no_shortcuts, refuse_borrowed
 from attn_lab.course.verdict import Verdict, judge
 
 COURSE = hypothesis.settings(
@@ -61,13 +61,18 @@ class Trial:
         Raises:
             NotImplementedError: there is no such file: a folder of answers may hold a few of them.
             NotLoaded: it cannot be run.
-        Shortcut: it is what it was to replace.
+            Shortcut: it is what it was to replace, or begins with it.
         """
         if not self.file.is_file():
             name, folder = self.file.name, self.file.parents[1]
             raise NotImplementedError(f"{self.exercise.label}: there is no {name} in {folder}")
-        with self.watched():
-            answer = load(self.file)
+        try:
+            with self.watched():
+                answer = load(self.file)
+        except NotLoaded as error:
+            if isinstance(error.__cause__, Shortcut):  # a forbidden import, for instance: that says it all
+                raise error.__cause__ from None
+            raise
         refuse_borrowed(answer, catalogue(self.exercise).not_allowed)
         self.answer = answer
         return self.answer

@@ -1,5 +1,9 @@
 """The verdict on an answer: done, not started, or what is wrong with it and which known mistake it is."""
 
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -53,10 +57,22 @@ def judge(exercise: Exercise, file: Path, answer: Any, outcomes: list[Outcome]) 
     if verdict.is_not_started or verdict.explains_itself or answer is None:
         return verdict
     try:
-        with limits(seconds=20):
+        with limits(seconds=20), _silence():
             return replace(verdict, matches=tuple(diagnose(catalogue(exercise), answer)))
     except TimeUp:
         return verdict
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What the answer prints belongs to the tests, where pytest keeps it; there is nobody to answer its questions."""
+    said, before = io.StringIO(), sys.stdin
+    sys.stdin = io.StringIO()
+    try:
+        with redirect_stdout(said), redirect_stderr(said):
+            yield
+    finally:
+        sys.stdin = before
 
 
 def _is_untouched_hunt(exercise: Exercise, file: Path) -> bool:

@@ -58,15 +58,15 @@ def test_equals_pytorch_under_a_mask(answer, case):
 
 @given(MASKED)
 def test_hidden_keys_stay_hidden_however_large_the_scores(answer, case):
-    """Scores of -1000 and 1000: a hidden key gets the weight 0, not a small one."""
+    """Scores of minus and plus a million: a hidden key gets the weight 0, not a small one."""
     query, key, value, mask = case.tensors()
     signs = fill(generator(case.seed), case.b, case.h, case.j).sign()
-    big = 1000.0**0.5 * case.d**0.25  # query · key / √d is then 1000
+    big = 1e6**0.5 * case.d**0.25  # query · key / √d is then a million
     query, key = torch.zeros_like(query), torch.zeros_like(key)
     query[..., 0], key[..., 0] = big, signs * big
     output = answer.attention(query, key, value, mask)
     expected = oracles.sdpa(query, key, value, mask)
-    agree(output, expected, EXACT.tolerance, "the output for scores of -1000 and 1000", "b h i e")
+    agree(output, expected, EXACT.tolerance, "the output for scores of minus and plus a million", "b h i e")
 
 
 @given(MASKED)

@@ -34,7 +34,7 @@ def test_each_query_sees_itself(answer, n):
 
 @given(n=LENGTHS)
 def test_no_query_sees_the_future(answer, n):
-    """Nowhere may a query attend to a key behind its own position."""
+    """Nowhere may a query attend to a key that comes after its own position."""
     seen = answer.causal(n) & by_pair(n, lambda i, j: j > i)
     agree(seen, torch.zeros(n, n, dtype=torch.bool), 0.0, "what is seen of the future", "i j")
 

@@ -40,7 +40,7 @@ def test_one_boolean_mask_for_all_heads(answer, case):
 
 @given(texts())
 def test_no_query_sees_the_future(answer, case):
-    """Nowhere may a query attend to a key behind its own position."""
+    """Nowhere may a query attend to a key that comes after its own position."""
     mask = combined(answer, case)
     seen = mask & by_pair(case, lambda length, i, j: j > i)
     agree(seen, torch.zeros_like(seen), 0.0, "what is seen of the future", "b 1 i j")

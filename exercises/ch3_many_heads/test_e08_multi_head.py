@@ -158,6 +158,10 @@ def test_attention_gets_the_dropout(answer, case, p):
     module.eval()(query, key, value)
     dropout = recorder.last()["dropout"]
     agree(weights if dropout is None else dropout(weights), weights, 0.0, "what eval mode leaves of weights of 1")
+    module.train()(query, key, value)
+    dropout = recorder.last()["dropout"]
+    drops = callable(dropout) and bool((dropout(weights) == 0).any())
+    require(drops, "back in training after an evaluation, the dropout that attention gets must drop again; it does not")
 
 
 @given(PLAIN, st.booleans())

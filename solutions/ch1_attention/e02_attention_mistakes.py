@@ -139,7 +139,7 @@ def dropout_in_eval(query, key, value, mask=None, dropout=None):
 MISTAKES = (
     Mistake(
         "does not scale the scores",
-        "Divide the scores by √d: a dot product of d terms spreads like √d, and a softmax of large scores is flat.",
+        "Divide the scores by √d: a dot product of d terms spreads like √d, and of large scores softmax picks one key.",
         caught_by="test_equals_pytorch",
         attention=no_scale,
     ),

@@ -91,7 +91,7 @@ def rolled_in_the_window(batched, window):
 
 def last_window_lost(batched, window):
     last = batched.shape[1] - 1
-    for i in starts(batched, window, last - last % window):
+    for i in starts(batched, window, last - last % max(window, 1)):
         yield batched[:, i : i + window], batched[:, i + 1 : i + 1 + window]
 
 

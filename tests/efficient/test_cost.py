@@ -70,7 +70,7 @@ def test_flops_and_the_largest_tensor(form: str, s: Sizes) -> None:
             output.backward(torch.ones_like(output))
     assert forward.get_total_flops() == expected.forward_flops
     assert backward.get_total_flops() == expected.backward_flops
-    assert watch.largest == expected.largest
+    assert watch.elements == expected.largest
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
