@@ -29,8 +29,7 @@ def require(holds: bool, otherwise: str) -> None:
 
 def agree(actual: Tensor, expected: Tensor, tolerance: float, what: str, axes: str = "") -> None:
     """Fails unless the two tensors are equal up to `tolerance` times the largest expected number (at least 1)."""
-    got = "None: is there a `return`?" if actual is None else type(actual).__name__
-    require(isinstance(actual, Tensor), f"{what} must be a tensor; got {got}")
+    require(isinstance(actual, Tensor), f"{what} must be a tensor; got {type(actual).__name__}")
     shape, wanted = tuple(actual.shape), tuple(expected.shape)
     require(shape == wanted, f"{what} must have the shape {_named(wanted, axes)}; got {_named(shape, axes)}")
     show = "{!r}" if expected.dtype == torch.bool else "{:.6g}"

@@ -75,7 +75,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, TimeUp):
         return "it did not end in time: is there a loop that never ends?"
     if isinstance(error, AssertionError) and str(error):
-        return str(error).strip()
+        return str(error).strip().replace("got NoneType", "got None: is there a `return`?")
     return f"{type(error).__name__}: {str(error).strip() or 'without a message'}".split("\n\n")[0]
 
 
