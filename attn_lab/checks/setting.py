@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attn_lab.efficient.autocast import autocast_is_on
-
 # Largest difference from the float64 truth, as a share of the largest number in it. Twenty to fifty times what the
 # reference was measured to be off by, since a correct implementation may add in another order.
 TOLERANCE = {
@@ -62,11 +60,18 @@ class Setting:
         """The implementation's forward pass runs inside: gradients on, autocast as the setting says."""
         kind = torch.device(self.device).type
         with torch.inference_mode(False), torch.enable_grad():
-            if self.autocast is None and not autocast_is_on(kind):
+            if self.autocast is None and not _autocast_is_on(kind):
                 yield  # a device without any autocast is not asked to switch it off
             else:
                 with torch.autocast(kind, dtype=self.autocast, enabled=self.autocast is not None):
                     yield
+
+
+def _autocast_is_on(kind: str) -> bool:  # not efficient.autocast's: what is judged with has nothing of what is judged
+    try:
+        return torch.is_autocast_enabled(kind)
+    except (TypeError, RuntimeError):  # before torch 2.4 each device had a question of its own
+        return torch.is_autocast_enabled() or torch.is_autocast_cpu_enabled()
 
 
 EXACT = Setting()
