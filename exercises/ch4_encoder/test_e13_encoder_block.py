@@ -135,11 +135,14 @@ def test_drops_where_pytorch_drops(answer, case):
 
 @given(CASES)
 def test_dropout_is_for_training(answer, case):
-    """Evaluation computes what training would if there were no dropout."""
+    """Evaluation computes what training would if there were no dropout, and afterwards training drops again."""
     x, mask = case.tensors()
-    resting = block(answer, case, dropout=0.5).eval()(x, mask)
+    module = block(answer, case, dropout=0.5)
+    resting = module.eval()(x, mask)
     expected = block(answer, case, dropout=0.0).train()(x, mask)
     agree(resting, expected, EXACT.tolerance, "the output in eval mode, against no dropout,", AXES)
+    drops = not torch.equal(module.train()(x, mask), expected)
+    require(drops, "back in training after an evaluation, it must drop again; it does not")
 
 
 @given(CASES)
