@@ -9,9 +9,9 @@ from hypothesis import given
 from attn_lab.checks import oracles
 from attn_lab.checks.cases import fill, generator
 from attn_lab.checks.compare import agree, compare, require
+from attn_lab.checks.positions_in_attention import rotary_cases
 from attn_lab.checks.setting import EXACT
 from attn_lab.checks.strategies import attention_cases
-from attn_lab.checks.variants import rotary_cases
 
 
 def even(case):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from attn_lab.checks import oracles
 from attn_lab.checks.cases import generator
 from attn_lab.checks.compare import agree, compare, require
+from attn_lab.checks.grouped_query import GROUPED, GroupedAttentionCase, GroupedCase, GroupedOracle
 from attn_lab.checks.setting import EXACT
 from attn_lab.checks.strategies import attention_cases, multihead_cases
-from attn_lab.checks.variants import GROUPED, GroupedAttentionCase, GroupedCase, GroupedOracle
 
 GROUPS, SHARE = st.sampled_from((2, 3, 1)), st.sampled_from((2, 3, 1))
 MASKS = ("i j", "b 1 1 j", "b 1 i j", "b h i j", None)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from attn_lab import MultiHeadSelfAttention, TransformerLanguageModel, attention, fused_attention, masks
 from attn_lab.checks import Check, Setting
-from attn_lab.checks.variants import VARIANTS
+from attn_lab.checks.grouped_query import GROUPED_QUERY
 from attn_lab.variants.grouped_query import Grouped, GroupedQueryAttention
 
 IMPLEMENTATIONS: dict[str, dict[str, Any]] = {
@@ -30,7 +30,7 @@ def normal(seed: int, *shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
-@pytest.mark.parametrize("check", [c for c in VARIANTS if c.subject in IMPLEMENTATIONS], ids=lambda c: c.name)
+@pytest.mark.parametrize("check", [c for c in GROUPED_QUERY if c.subject in IMPLEMENTATIONS], ids=lambda c: c.name)
 def test_every_property_holds(check: Check, setting: Setting) -> None:
     """Catches heads dealt out to the groups in turn instead of in runs, and gradients of one head of a group only."""
     for part in IMPLEMENTATIONS[check.subject].values():

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from attn_lab import MultiHeadSelfAttention, TransformerLanguageModel, attention, fused_attention, masks
 from attn_lab.checks import Check, Setting
-from attn_lab.checks.variants import VARIANTS
+from attn_lab.checks.positions_in_attention import POSITIONS
 from attn_lab.variants.rotary import NoPositions, RotaryAttention, rotate
 from tests.checks.no_float64 import DEVICE, NoFloat64
 
@@ -36,7 +36,7 @@ def normal(seed: int, *shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
-@pytest.mark.parametrize("check", [c for c in VARIANTS if c.subject in IMPLEMENTATIONS], ids=lambda c: c.name)
+@pytest.mark.parametrize("check", [c for c in POSITIONS if c.subject in IMPLEMENTATIONS], ids=lambda c: c.name)
 def test_every_property_holds(check: Check, setting: Setting) -> None:
     """Catches wrong pairs, a wrong sign, frequency or alignment, a turned value, and a gradient that is missing."""
     for part in IMPLEMENTATIONS[check.subject].values():
