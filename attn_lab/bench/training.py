@@ -89,7 +89,7 @@ def training_step(recipe: Recipe, model: str, precision: str, device: str) -> Ca
     objective: nn.Module = loss_of(network, "chunked" if model == CHUNKED else "plain")
     if precision == "bf16":
         objective.forward = torch.autocast(torch.device(device).type, dtype=torch.bfloat16)(objective.forward)
-    optimizer = recipe.optimizer_for(network.parameters())
+    optimizer = recipe.optimizer_for(network)
     batch = random_batch(recipe, device)
     return lambda: next(train_epoch(network, [batch], optimizer, clip=recipe.clip, loss_of=objective))
 

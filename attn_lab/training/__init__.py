@@ -2,12 +2,15 @@
 
 from attn_lab.training.batches import Batches, batchify, n_windows, windows
 from attn_lab.training.evaluation import evaluate
+from attn_lab.training.failures import Diverged
 from attn_lab.training.interrupt import Interrupted
 from attn_lab.training.loop import train_epoch
+from attn_lab.training.proof import PreflightFailed
 from attn_lab.training.recipes import RECIPES, Recipe, recipe
 from attn_lab.training.run_folder import RunFolder
 from attn_lab.training.settings import Settings
-from attn_lab.training.trainer import Diverged, Outcome, PreflightFailed, train
+from attn_lab.training.start import train
+from attn_lab.training.trainer import Outcome
 
 __all__ = [
     "RECIPES",

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from attn_lab.files import atomic
 
@@ -67,8 +68,14 @@ def load_weights(model: nn.Module, path: Path) -> None:
         ) from error
 
 
-def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Everything that the next step depends on: weights, optimizer, random numbers, progress.
+def save_state(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    average: AveragedModel | None = None,
+) -> None:
+    """Everything that the next step depends on: weights and their average, optimizer, random numbers, progress.
 
     Raises:
         OSError: the disk is full or not writable; the file of before is whole.
@@ -78,12 +85,15 @@ def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, p
         "optimizer": optimizer.state_dict(),
         "random": random_state(),
         "progress": asdict(progress),
+        "average": None if average is None else average.state_dict(),
     }
     with _writing(path) as temporary:
         torch.save(state, temporary)
 
 
-def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+def load_state(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: AveragedModel | None = None
+) -> Progress:
     """Put back what `save_state` saved.
 
     Raises:
@@ -97,6 +107,8 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
         state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
+        if average is not None:
+            average.load_state_dict(state["average"])
         progress = Progress(**state["progress"])
     except OSError:
         raise

@@ -1,12 +1,11 @@
 """Recipes: everything that decides a training run besides the corpus, under one name."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from attn_lab.choices import check_choice
 from attn_lab.parts import Parts
@@ -63,13 +62,13 @@ class Recipe:
             "norm_first": self.norm_first,
         }
 
-    def optimizer_for(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-        """The recipe's optimizer."""
-        return OPTIMIZERS[self.optimizer](parameters, lr=self.lr)
+    def optimizer_for(self, model: nn.Module) -> torch.optim.Optimizer:
+        """The recipe's optimizer, over the model's parameters."""
+        return OPTIMIZERS[self.optimizer](model.parameters(), lr=self.lr)
 
-    def learning_rate(self, epoch: int) -> float:
-        """In epoch 0, 1, …: a staircase, as torch's StepLR with a step of one epoch."""
-        return self.lr * self.gamma**epoch
+    def learning_rate(self, step: int, steps_per_epoch: int) -> float:
+        """Before step 0, 1, … of the whole run: a staircase, as torch's StepLR with a step of one epoch."""
+        return self.lr * self.gamma ** (step // steps_per_epoch)
 
     def to_dict(self) -> dict[str, Any]:
         """For the run's config.json; `Recipe(**d)` reads it back."""

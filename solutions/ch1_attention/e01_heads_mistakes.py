@@ -83,6 +83,11 @@ def merge_transposed_in_place(x):
     return x.transpose_(1, 2).reshape(b, n, h * d)
 
 
+def merge_confuses_b_and_h(x):
+    b, h, n, d = x.shape
+    return x.reshape(h, b, n, d).transpose(1, 2).reshape(b, n, h * d)
+
+
 MISTAKES = (
     Mistake(
         "splits by a reshape alone, so that a head gets whole positions in place of features",
@@ -129,6 +134,12 @@ MISTAKES = (
         "An axis that was joined as (b h) comes apart as (b h): better, never join them, and leave b in front.",
         caught_by="test_split_head_k_reads_its_own_slice",
         split_heads=split_confuses_b_and_h,
+    ),
+    Mistake(
+        "mixes examples with heads when it merges: it joins (b h) and takes the axis apart as (h b)",
+        "An axis that was joined as (b h) comes apart as (b h): better, never join them, and leave b in front.",
+        caught_by="test_merge_head_k_writes_its_own_slice",
+        merge_heads=merge_confuses_b_and_h,
     ),
     Mistake(
         "asks for a view after the transposition when it merges, and crashes",

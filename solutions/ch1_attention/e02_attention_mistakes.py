@@ -136,6 +136,31 @@ def dropout_in_eval(query, key, value, mask=None, dropout=None):
     return finish(scores_of(query, key), value, mask, dropout if p is None else lambda weights: F.dropout(weights, p))
 
 
+def scale_of_nothing(query, key, value, mask=None, dropout=None):
+    return finish(scores_of(query, key, 0.0), value, mask, dropout)
+
+
+def softmax_over_heads_and_keys(query, key, value, mask=None, dropout=None):
+    scores = scores_of(query, key)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    b, h, i, j = scores.shape
+    weights = scores.transpose(1, 2).flatten(2).softmax(-1).view(b, i, h, j).transpose(1, 2)
+    return (weights if dropout is None else dropout(weights)) @ value
+
+
+def mask_added(query, key, value, mask=None, dropout=None):
+    scores = scores_of(query, key)
+    return finish(scores if mask is None else scores + mask, value, None, dropout)
+
+
+def mask_asked_for_truth(query, key, value, mask=None, dropout=None):
+    scores = scores_of(query, key)
+    if mask:
+        scores = scores.masked_fill(~mask, -math.inf)
+    return finish(scores, value, None, dropout)
+
+
 MISTAKES = (
     Mistake(
         "does not scale the scores",
@@ -168,6 +193,12 @@ MISTAKES = (
         attention=scale_multiplied,
     ),
     Mistake(
+        "multiplies the scores by 0, so that every key weighs the same",
+        "The scale is 1 / √d, from the query's own width: a scale of 0 wipes out what query and key have to say.",
+        caught_by="test_equals_pytorch",
+        attention=scale_of_nothing,
+    ),
+    Mistake(
         "applies softmax over the queries",
         "Each query's weights must sum to 1 over the keys: the softmax runs over j, the last axis.",
         caught_by="test_equal_values_come_back",
@@ -178,6 +209,12 @@ MISTAKES = (
         "Heads do not compete: in each of them the softmax runs over the keys, the last axis.",
         caught_by="test_equal_values_come_back",
         attention=softmax_over_heads,
+    ),
+    Mistake(
+        "shares one softmax among the keys of all heads",
+        "Heads do not compete: in each of them the weights sum to 1 over the keys, the last axis alone.",
+        caught_by="test_equal_values_come_back",
+        attention=softmax_over_heads_and_keys,
     ),
     Mistake(
         "leaves out the softmax",
@@ -216,10 +253,22 @@ MISTAKES = (
         attention=mask_ignored,
     ),
     Mistake(
+        "adds the mask to the scores as ones and zeros",
+        "True is 1 and False is 0, which hides nothing: a hidden score becomes -inf, by where or masked_fill.",
+        caught_by="test_equals_pytorch_under_a_mask",
+        attention=mask_added,
+    ),
+    Mistake(
         "crashes when there is no mask",
         "mask=None means that every query may attend to every key: ask for it before you use the mask.",
         caught_by="test_equals_pytorch",
         attention=no_mask_crashes,
+    ),
+    Mistake(
+        "asks `if mask:`, which has no answer for many numbers at once",
+        "Ask whether there is a mask, `if mask is not None:`; a tensor as a whole is neither true nor false.",
+        caught_by="test_equals_pytorch_under_a_mask",
+        attention=mask_asked_for_truth,
     ),
     Mistake(
         "crashes when there is no dropout",

@@ -138,6 +138,16 @@ def last_id_is_padding(ids, pad_id):
     return keys(ids != ids[:, -1:])
 
 
+def queries_and_keys_of_lengths(lengths, n):
+    real = real_of_lengths(lengths, n)
+    return real[:, None, :, None] & real[:, None, None, :]
+
+
+def queries_and_keys_of_ids(ids, pad_id):
+    real = ids != pad_id
+    return real[:, None, :, None] & real[:, None, None, :]
+
+
 MISTAKES = (
     Mistake(
         "says True where a key is padding, as nn.MultiheadAttention's key_padding_mask does",
@@ -201,6 +211,32 @@ MISTAKES = (
         caught_by="test_padding_is_one_boolean_for_each_key",
         padding=queries_of_lengths,
         padding_of_ids=queries_of_ids,
+    ),
+    Mistake(
+        "hides the queries beyond each length, and none of the keys",
+        "Scores are (b h i j), and the keys are j: the mask's last axis, (b 1 1 n). As (b 1 n 1) it empties rows, and "
+        "every real query still sees the padding.",
+        caught_by="test_padding_is_one_boolean_for_each_key",
+        padding=queries_of_lengths,
+    ),
+    Mistake(
+        "hides the queries whose id is pad_id, and none of the keys",
+        "Scores are (b h i j), and the keys are j: the mask's last axis, (b 1 1 n). As (b 1 n 1) it empties rows, and "
+        "every real query still sees the padding.",
+        caught_by="test_padding_of_ids_is_one_boolean_for_each_key",
+        padding_of_ids=queries_of_ids,
+    ),
+    Mistake(
+        "hides the queries beyond each length too: (b 1 n n)",
+        "Padding must not be seen, and may see what it likes: rows without a key have no weights. Hide keys, (b 1 1 n).",
+        caught_by="test_padding_is_one_boolean_for_each_key",
+        padding=queries_and_keys_of_lengths,
+    ),
+    Mistake(
+        "hides the queries whose id is pad_id too: (b 1 n n)",
+        "Padding must not be seen, and may see what it likes: rows without a key have no weights. Hide keys, (b 1 1 n).",
+        caught_by="test_padding_of_ids_is_one_boolean_for_each_key",
+        padding_of_ids=queries_and_keys_of_ids,
     ),
     Mistake(
         "returns (b n), which broadcasts as if examples were queries",

@@ -98,12 +98,23 @@ def additive(n, window, causal=True):
     return torch.zeros(n, n).masked_fill(~band(distance_of(n), window, causal), -torch.inf)
 
 
+def one_key_too_many_when_causal(n, window, causal=True):
+    distance = distance_of(n)
+    return (distance >= 0) & (distance <= window) if causal else band(distance, window, causal)
+
+
 MISTAKES = (
     Mistake(
         "lets each query see `window` keys beside its own, one too many",
         "The own position counts: `window` keys are the distances 0 to window - 1, so compare with <, not with <=.",
         caught_by="test_a_window_of_one_is_the_query_alone",
         sliding_window=one_key_too_many,
+    ),
+    Mistake(
+        "lets each query see one key too many when causal, and not when two-sided",
+        "Both kinds have the same far end: the distances 0 to window - 1, so compare with < in both.",
+        caught_by="test_a_window_of_one_is_the_query_alone",
+        sliding_window=one_key_too_many_when_causal,
     ),
     Mistake(
         "lets each query see one key too few",

@@ -256,6 +256,28 @@ MASK = "test_equals_pytorch_under_a_mask"
 WEIGHTS = "test_four_projections_hold_all_the_weights"
 DROPOUT = "test_attention_gets_the_dropout"
 
+
+class MasksInAnotherOrder(Heads):
+    """Repeated as if the axis of examples and heads were (h b), where it is (b h)."""
+
+    def masked(self, mask):
+        if mask is None or mask.ndim < 3:
+            return mask
+        mask = mask[:, None] if mask.ndim == 3 else mask
+        mask = mask.expand(-1, self.n_heads, -1, -1)
+        return mask.transpose(0, 1).reshape(mask.shape)
+
+
+class AlongTheBatch(Heads):
+    """Takes the first axis for the text, and the second for the batch."""
+
+    def split(self, x):
+        return super().split(x.transpose(0, 1))
+
+    def merge(self, heads):
+        return super().merge(heads).transpose(0, 1)
+
+
 MISTAKES = (
     mistake(
         "uses one projection for query, key and value",
@@ -323,6 +345,12 @@ MISTAKES = (
         FEATURES,
         SplitInterleaved,
     ),
+    Mistake(
+        "attends along the batch, not along the text",
+        "The batch comes first: (b n dim). Positions are the second axis, and examples know nothing of each other.",
+        caught_by="test_each_query_gets_a_vector_of_the_models_width",
+        MultiHeadSelfAttention=AlongTheBatch,
+    ),
     mistake(
         "splits and merges the features as (d h)",
         "That is multi-head attention too, but not with these weights: head k owns d neighbouring features, (h d).",
@@ -382,6 +410,12 @@ MISTAKES = (
         "(i j) broadcasts to (b h i j) as it is: only a mask of three axes needs the heads' axis.",
         MASK,
         HeadAxisForTwoAndThree,
+    ),
+    Mistake(
+        "repeats the masks for the heads in another order than the heads, so that examples get each other's",
+        "Repeat nothing: a mask (b 1 i j) broadcasts over the heads by itself, and each example keeps its own.",
+        caught_by="test_equals_pytorch_under_a_mask",
+        MultiHeadSelfAttention=MasksInAnotherOrder,
     ),
     mistake(
         "does not hand the mask on",

@@ -179,6 +179,15 @@ def mistake(behaviour, advice, caught_by, function):
 PLACE = "test_each_weight_is_in_its_place"
 OBJECTS = "test_the_parameters_stay_the_same_objects"
 
+
+def value_for_the_key_too(theirs, ours):
+    def split(packed):
+        query, _, value = packed.chunk(3)
+        return query, value, value
+
+    put(ours, unpacked(theirs, split))
+
+
 MISTAKES = (
     mistake(
         "reads the packed rows as key, query, value",
@@ -203,6 +212,12 @@ MISTAKES = (
         "The packed weight has 3E rows: E for the query, then E for the key, then E for the value.",
         PLACE,
         query_for_all,
+    ),
+    Mistake(
+        "gives the value's rows to the key too",
+        "The packed weight has 3E rows: the key's are the middle ones, E to 2E - 1.",
+        caught_by="test_each_weight_is_in_its_place",
+        borrow_weights=value_for_the_key_too,
     ),
     mistake(
         "deals the packed rows out in turn: every third one to the query",

@@ -212,6 +212,31 @@ class DropsInEval(Positions):
         return F.dropout(x + self.rows(x), self.dropout.p)
 
 
+class RowBehindTheText(Positions):
+    """pe[n], where pe[:n] was meant."""
+
+    def rows(self, x):
+        super().rows(x)
+        return self.pe[x.shape[1]]
+
+
+class AlongTheBatchOfTheRightLength(Positions):
+    def rows(self, x):
+        super().rows(x)
+        return self.pe[: x.shape[0], None]
+
+
+class FloorOfTheLogarithm(Positions):
+    def angles(self, max_len, d_model):
+        frequency = torch.exp(torch.arange(0, d_model, 2, dtype=torch.float64) * (-math.log(10000.0) / d_model // 2))
+        return torch.arange(max_len, dtype=torch.float64)[:, None] * frequency
+
+
+class BaseAndExponentSwapped(Positions):
+    def angles(self, max_len, d_model):
+        return torch.arange(max_len, dtype=torch.float64)[:, None] * self.exponents(d_model) ** 1e-4
+
+
 MISTAKES = (
     Mistake(
         "adds the positions along the batch",
@@ -225,6 +250,18 @@ MISTAKES = (
         "refuse a text that is longer than it.",
         caught_by="test_every_text_gets_the_same_positions",
         PositionalEncoding=AlongTheBatchUnchecked,
+    ),
+    Mistake(
+        "adds the positions along the batch, though it looks at the length of the text",
+        "The batch is the first axis and the text the second: take as many rows of the table as x.shape[1] says.",
+        caught_by="test_every_text_gets_the_same_positions",
+        PositionalEncoding=AlongTheBatchOfTheRightLength,
+    ),
+    Mistake(
+        "adds a single row of the table, the one behind the text, to every position",
+        "pe[n] is one row, pe[:n] the first n of them: the colon is missing.",
+        caught_by="test_equals_the_formula",
+        PositionalEncoding=RowBehindTheText,
     ),
     Mistake(
         "puts all sines first and all cosines behind them",
@@ -273,6 +310,18 @@ MISTAKES = (
         "The exponent is 2k / d: over all pairs it goes from 0 to nearly 1.",
         caught_by="test_equals_the_formula",
         PositionalEncoding=PairNotDoubled,
+    ),
+    Mistake(
+        "writes -log(10000) / d // 2, which is rounded down",
+        "From left to right, (-log(10000) / d) // 2 is a whole number, -1 for most widths: leave the // 2 out.",
+        caught_by="test_equals_the_formula",
+        PositionalEncoding=FloorOfTheLogarithm,
+    ),
+    Mistake(
+        "swaps base and exponent: it takes (2k / d) to a fixed power",
+        "The base is fixed and the exponent counts the pairs: 10000 ** (-2k / d).",
+        caught_by="test_equals_the_formula",
+        PositionalEncoding=BaseAndExponentSwapped,
     ),
     Mistake(
         "computes the angles in float32",

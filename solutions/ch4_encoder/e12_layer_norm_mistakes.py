@@ -245,6 +245,16 @@ class InPlace(Norm):
         return self.affine(x / spread)
 
 
+class RootOfDeviation(Norm):
+    def spread(self, x):
+        return (self.variance(x).sqrt() + self.eps).sqrt()
+
+
+class VarianceSquared(Norm):
+    def spread(self, x):
+        return (self.variance(x) + self.eps) ** 2
+
+
 MISTAKES = (
     Mistake(
         "divides the sum of squares by d_model - 1",
@@ -354,6 +364,18 @@ MISTAKES = (
         "Divide by its root, the standard deviation: only then is the new variance 1.",
         caught_by="test_mean_0_and_variance_1",
         LayerNorm=ByVariance,
+    ),
+    Mistake(
+        "takes the root of the standard deviation",
+        "One root is enough: √(variance + eps) is the standard deviation already.",
+        caught_by="test_mean_0_and_variance_1",
+        LayerNorm=RootOfDeviation,
+    ),
+    Mistake(
+        "squares the variance where it should take the root",
+        "Divide by √(variance + eps): ** 0.5, not ** 2.",
+        caught_by="test_mean_0_and_variance_1",
+        LayerNorm=VarianceSquared,
     ),
     Mistake(
         "multiplies by the standard deviation",

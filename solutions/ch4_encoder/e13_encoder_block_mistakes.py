@@ -245,6 +245,15 @@ class Detached(Block):
         return super().forward(x, mask).detach()
 
 
+class AttendedTwice(Block):
+    """x = attn(x), and then there is no x left to be added."""
+
+    def forward(self, x, mask=None):
+        x = self.attend(x, mask)
+        x = self.norm1(x + x)
+        return self.norm2(x + self.feed_forward(x))
+
+
 MISTAKES = (
     Mistake(
         "normalises what a sub-layer found before it is added",
@@ -281,6 +290,12 @@ MISTAKES = (
         "Add x to what the attention found before you normalise: norm1(x + attended).",
         caught_by="test_the_input_has_a_way_around",
         EncoderBlock=NoResidualAroundAttention,
+    ),
+    Mistake(
+        "adds what the attention found to itself, not to x",
+        "Keep both under names of their own: norm1(x + attended), where x is still what came into the block.",
+        caught_by="test_the_input_has_a_way_around",
+        EncoderBlock=AttendedTwice,
     ),
     Mistake(
         "has no residual around the feed-forward network",

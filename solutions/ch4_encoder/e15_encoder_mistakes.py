@@ -188,6 +188,18 @@ class Detached(Stack):
         return x
 
 
+class OneCopyKeptOnce(Stack):
+    """One block in the list, called n times."""
+
+    def keep(self, encoder, n_blocks):
+        self.n_blocks, self.blocks = n_blocks, nn.ModuleList(copies(encoder, 1))
+
+    def forward(self, x, mask=None):
+        for _ in range(self.n_blocks):
+            x = self.blocks[0](x, mask)
+        return x
+
+
 MISTAKES = (
     Mistake(
         "uses the block that it was given n times",
@@ -200,6 +212,12 @@ MISTAKES = (
         "[block] * n is n times the same block: make the deepcopy inside the loop, one for each place.",
         caught_by="test_every_block_has_parameters_of_its_own",
         TransformerEncoder=OneCopy,
+    ),
+    Mistake(
+        "keeps one block, and calls it n times",
+        "n calls of one block are one set of weights: keep n of them, and make a deepcopy for each place in the stack.",
+        caught_by="test_every_block_has_parameters_of_its_own",
+        TransformerEncoder=OneCopyKeptOnce,
     ),
     Mistake(
         "makes the block that it was given the first of the stack",

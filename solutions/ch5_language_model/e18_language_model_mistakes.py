@@ -214,6 +214,29 @@ class AlwaysTied(Model):
         self.decoder.weight = self.embedding.weight
 
 
+class CausalOnlyUnderAMask(Model):
+    def chosen(self, src, src_mask):
+        return src_mask if src_mask is None or not self.causal else src_mask & self.own_mask(src)
+
+
+class MaskAskedForTruth(Model):
+    def chosen(self, src, src_mask):
+        return src_mask or (self.own_mask(src) if self.causal else None)
+
+
+class CopiedOnce(Model):
+    """Behind reset_parameters, so that both begin with the same numbers, and part with the first step."""
+
+    def tie(self, wanted):
+        self.wanted = wanted
+
+    def reset_parameters(self):
+        super().reset_parameters()
+        if self.wanted:
+            with torch.no_grad():
+                self.decoder.weight.copy_(self.embedding.weight)
+
+
 MISTAKES = (
     Mistake(
         "does not scale the embedding",
@@ -276,6 +299,12 @@ MISTAKES = (
         TransformerLanguageModel=NoOwnMask,
     ),
     Mistake(
+        "is causal only where some mask is passed",
+        "It is the other way round: where no mask is passed and the model is causal, it makes one, self.mask(n).",
+        caught_by="test_the_encoder_gets_the_right_mask",
+        TransformerLanguageModel=CausalOnlyUnderAMask,
+    ),
+    Mistake(
         "hands no mask to the encoder at all",
         "Call self.encoder(x, src_mask): neither your own mask nor the caller's does anything before it arrives there.",
         caught_by="test_the_future_is_not_seen",
@@ -298,6 +327,12 @@ MISTAKES = (
         "A mask that is passed takes the place of the model's own: whoever passes one says all there is to say.",
         caught_by="test_the_encoder_gets_the_right_mask",
         TransformerLanguageModel=MasksCombined,
+    ),
+    Mistake(
+        "asks whether the mask is true, `src_mask or …`, which has no answer for many numbers at once",
+        "Ask whether a mask was passed, `src_mask is None`: a tensor as a whole is neither true nor false.",
+        caught_by="test_the_encoder_gets_the_right_mask",
+        TransformerLanguageModel=MaskAskedForTruth,
     ),
     Mistake(
         "turns the causal mask round",
@@ -358,6 +393,12 @@ MISTAKES = (
         "With tie_weights: self.decoder.weight = self.embedding.weight.",
         caught_by="test_tied_weights_are_one_parameter",
         TransformerLanguageModel=NeverTied,
+    ),
+    Mistake(
+        "copies the embedding's numbers into the output layer, where they part with the first step",
+        "To tie is to share: self.decoder.weight = self.embedding.weight, one Parameter under two names.",
+        caught_by="test_tied_weights_are_one_parameter",
+        TransformerLanguageModel=CopiedOnce,
     ),
     Mistake(
         "shares the weights' numbers, but keeps two parameters",
@@ -449,12 +490,13 @@ def observe(answer, seed):
     if seed % 5 == 4:
         parts["mask"] = lambda n: attn_lab.masks.sliding_window(n, 2)
     model = answer.TransformerLanguageModel(7, 6, 2, 5, 2, dropout=0.5, max_len=9, **switches, **parts)
+    alike = torch.equal(model.decoder.weight, model.embedding.weight)
     model = fill_parameters(model, seed).double().train(seed % 5 < 3)
     source = torch.Generator().manual_seed(seed)
     ids = torch.randint(7, (b, n), generator=source)
     mask = torch.rand((b, 1, 1, n) if seed % 2 else (n, n), generator=source) < 0.6
     with FixedDropout():
-        seen = behaviour(Calls(model), ids, mask)
+        seen = behaviour(Calls(model), ids, mask) | {"decoder and embedding begin alike": alike}
     if seed == 22:  # one of the last, since PyTorch takes its time to get the device ready
         seen["mask on another device"] = mask_on_meta(model, ids)
     return seen

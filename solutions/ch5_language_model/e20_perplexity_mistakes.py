@@ -136,6 +136,15 @@ def gradients_kept(model, batched, window):
     return math.exp(summed.item() / n_targets(batched))
 
 
+def root_of_the_loss(model, batched, window):
+    return math.sqrt(total(model, batched, window) / n_targets(batched))
+
+
+def mean_of_powers(model, batched, window):
+    with resting(model):
+        return sum(nats(model, *p, "none").exp().sum().item() for p in pairs(batched, window)) / n_targets(batched)
+
+
 MISTAKES = (
     Mistake(
         "averages the means of the windows",
@@ -156,6 +165,12 @@ MISTAKES = (
         perplexity=weighted_mean_of_perplexities,
     ),
     Mistake(
+        "averages exp(loss) over the targets",
+        "First the mean of the losses, then exp, once: of powers the one word that was least expected is nearly all.",
+        caught_by="test_every_token_counts_once_and_equally",
+        perplexity=mean_of_powers,
+    ),
+    Mistake(
         "raises 2 to the loss",
         "PyTorch's losses are in nats, with the natural logarithm: the way back is exp. 2 belongs to bits.",
         caught_by="test_whoever_knows_nothing_hesitates_between_all_words",
@@ -166,6 +181,12 @@ MISTAKES = (
         "Perplexity is exp of the loss.",
         caught_by="test_whoever_knows_nothing_hesitates_between_all_words",
         perplexity=loss_returned,
+    ),
+    Mistake(
+        "takes the root of the loss",
+        "The root belongs to a squared error. Perplexity is exp of the loss.",
+        caught_by="test_whoever_knows_nothing_hesitates_between_all_words",
+        perplexity=root_of_the_loss,
     ),
     Mistake(
         "divides by the targets of one row, not of all rows",

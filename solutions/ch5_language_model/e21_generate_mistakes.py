@@ -186,6 +186,23 @@ def of_probabilities(wrong):
     return {"next_probabilities": wrong, "generate": writer(wrong)}
 
 
+def k_plus_1(logits, temperature=1.0, top_k=None):
+    check(temperature, top_k)
+    return right(logits, temperature, None if top_k is None else top_k + 1)
+
+
+def temperature_twice(logits, temperature=1.0, top_k=None):
+    check(temperature, top_k)
+    return right(logits, temperature**2, top_k)
+
+
+def top_k_hidden(logits, temperature=1.0, top_k=None):
+    check(temperature, top_k)
+    if temperature == 0 or top_k is None:
+        return right(logits, temperature)
+    return (logits.masked_fill(kept(logits, top_k), -torch.inf) / temperature).softmax(-1)
+
+
 MISTAKES = (
     Mistake(
         "divides by the temperature after the softmax",
@@ -206,6 +223,12 @@ MISTAKES = (
         **of_probabilities(temperature_multiplies),
     ),
     Mistake(
+        "divides by the temperature twice",
+        "Once is enough: whoever calls next_probabilities hands over logits that nobody has divided yet.",
+        caught_by="test_temperature_divides_the_logits",
+        **of_probabilities(temperature_twice),
+    ),
+    Mistake(
         "divides by a temperature of 0",
         "0 is the limit, not a divisor: treat it by itself, with argmax.",
         caught_by="test_temperature_0_takes_the_likeliest",
@@ -224,10 +247,22 @@ MISTAKES = (
         **of_probabilities(k_minus_1),
     ),
     Mistake(
+        "keeps one token more than top_k",
+        "The k-th largest is the last that stays: its index is k - 1 when you count from 0.",
+        caught_by="test_top_k_keeps_the_k_likeliest",
+        **of_probabilities(k_plus_1),
+    ),
+    Mistake(
         "keeps the least probable tokens",
         "topk finds the largest unless it is told otherwise; so hide what is below the k-th largest.",
         caught_by="test_top_k_keeps_the_k_likeliest",
         **of_probabilities(k_smallest),
+    ),
+    Mistake(
+        "hides the top k and keeps the others",
+        "masked_fill hides where it reads True: hand it what is below the k-th largest.",
+        caught_by="test_top_k_keeps_the_k_likeliest",
+        **of_probabilities(top_k_hidden),
     ),
     Mistake(
         "sets all but the top k to 0 after the softmax",

@@ -16,7 +16,7 @@ def test_the_notebooks_numbers() -> None:
     assert shape == (20, 35, 200, 200, 2, 2)
     assert (notebook.dropout, notebook.optimizer, notebook.lr, notebook.clip) == (0.1, "sgd", 5.0, 0.5)
     assert (notebook.epochs, notebook.eval_batch_size, notebook.scale_embedding) == (10, 10, True)
-    assert [notebook.learning_rate(epoch) for epoch in range(3)] == pytest.approx([5.0, 4.75, 4.5125])
+    assert [notebook.learning_rate(step, 10) for step in (0, 9, 10, 20)] == pytest.approx([5.0, 5.0, 4.75, 4.5125])
 
 
 @pytest.mark.parametrize("name", RECIPES)
