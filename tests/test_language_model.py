@@ -147,6 +147,16 @@ def test_the_number_of_parameters(norm_first: bool) -> None:
         assert sum(weight.numel() for weight in model.parameters()) == expected - tied * v * d
 
 
+def test_defaults() -> None:
+    """Catches a default that is not the notebook's: its code would mean something else."""
+    model = TransformerLanguageModel(*SIZES)
+    assert model.causal is True
+    assert model.scale == math.sqrt(6)
+    assert model.max_len == model.positions.pe.shape[0] == 5000
+    assert not any(block.norm_first for block in model.encoder.blocks)
+    assert model.decoder.weight is not model.embedding.weight
+
+
 def test_tied_weights_stay_one() -> None:
     """Catches weights that are equal at the start and part in the first step, or when they are loaded."""
     model = TransformerLanguageModel(*SIZES, tie_weights=True)
@@ -354,11 +364,11 @@ def test_the_context_is_cropped(context: int | None) -> None:
 def test_the_mode_is_put_back(training: bool, no_shape_checker: None) -> None:
     """Catches dropout while writing, a model left in eval mode, also by an error, and a graph that is kept."""
     model = model_of(dropout=0.9).train(training)
-    modes: list[bool] = []
-    model.encoder.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    modes: list[tuple[bool, bool]] = []
+    model.encoder.register_forward_pre_hook(lambda module, _: modes.append((module.training, torch.is_grad_enabled())))
     written = model.generate(text(2, 3), 4, temperature=0.0)
     assert torch.equal(written, model_of(dropout=0.0).generate(text(2, 3), 4, temperature=0.0))
-    assert modes == [False] * 4
+    assert modes == [(False, False)] * 4
     for prompt, options in (
         (torch.tensor([[99]]), {}),
         (text(1, 2), {"temperature": -1.0}),

@@ -117,7 +117,8 @@ def test_padding_lies_where_the_lengths_lie() -> None:
     with MadeElsewhere():
         assert torch.arange(3).device.type == "meta"
         mask = masks.padding(lengths, 3)
-    assert mask.device.type == "cpu"
+        none = masks.padding(lengths[:0], 3)
+    assert mask.device.type == none.device.type == "cpu"
     assert mask[:, 0, 0].sum(dim=-1).tolist() == [2, 0, 3]
 
 
@@ -150,7 +151,9 @@ def test_a_mask_is_conformed(shape: tuple[int, ...], becomes: tuple[int, ...]) -
     assert conformed.flatten().tolist() == mask.flatten().tolist()
 
 
-@pytest.mark.parametrize("shape", [(3, 4, 5), (5, 4), (2, 2, 4, 5), (1, 1, 2, 4, 5), (3,)])
+@pytest.mark.parametrize(
+    "shape", [(3, 4, 5), (5, 4), (2, 2, 4, 5), (1, 1, 2, 4, 5), (1, 2, 3, 4, 5), (3,), (5,), (1,), ()]
+)
 def test_a_mask_that_cannot_be_conformed(shape: tuple[int, ...], no_shape_checker: None) -> None:
     """Catches a mask of three axes taken for one of heads, and an error that does not give both shapes."""
     expected = f"must broadcast to (b h i j) = (2, 3, 4, 5), or be (b i j); got the shape {shape}"
@@ -181,6 +184,7 @@ def test_a_mask_of_another_dtype(dtype: torch.dtype, no_shape_checker: None) -> 
         (lambda: masks.causal(2.5), ValueError, "a whole number, at least 0; got 2.5"),
         (lambda: masks.padding([3, 6, 1], 5), ValueError, "must lie between 0 and n = 5; got 1 to 6"),
         (lambda: masks.padding(torch.tensor([3, -2]), 5), ValueError, "must lie between 0 and n = 5; got -2 to 3"),
+        (lambda: masks.padding([-1, 5], 5), ValueError, "must lie between 0 and n = 5; got -1 to 5"),
         (
             lambda: masks.padding(torch.ones(2, 3).long(), 5),
             ValueError,

@@ -121,6 +121,12 @@ def test_sizes_that_make_no_table(d_model: int, max_len: int) -> None:
         PositionalEncoding(d_model, max_len=max_len)
 
 
+def test_the_smallest_table() -> None:
+    """Catches a table for no text, or of one column, that is refused: both are sizes that were promised."""
+    assert PositionalEncoding(6, max_len=0)(torch.zeros(2, 0, 6)).shape == (2, 0, 6)
+    assert PositionalEncoding(1, max_len=3).pe.shape == (3, 1)
+
+
 def test_a_text_longer_than_the_table(no_shape_checker: None) -> None:
     """Catches a text cut short or broadcast in silence, and an error that does not say how to get a longer table."""
     module = PositionalEncoding(6, max_len=4)

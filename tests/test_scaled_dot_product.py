@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -168,11 +169,12 @@ def test_float16_scores_do_not_overflow(attend: Callable) -> None:
 
 @both
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
-def test_dropout_drops_weights_at_its_rate(attend: Callable, p: float) -> None:
+@pytest.mark.parametrize("mask", [None, torch.ones(50, 40, dtype=torch.bool)], ids=["no mask", "a mask"])
+def test_dropout_drops_weights_at_its_rate(attend: Callable, p: float, mask: Tensor | None) -> None:
     """Catches 1 - p for p, a missing rescaling, and dropout on the scores or on the output instead of the weights."""
     torch.manual_seed(2)
     b, h, i, j = 3, 2, 50, 40
-    weights = attend(*uniform(b, h, i, j), None, nn.Dropout(p).train())
+    weights = attend(*uniform(b, h, i, j), mask, nn.Dropout(p).train())
     torch.testing.assert_close(weights[weights != 0], torch.full_like(weights[weights != 0], 1 / j / (1 - p)))
     dropped, n = (weights == 0).sum().item(), weights.numel()
     assert abs(dropped - n * p) < 5 * math.sqrt(n * p * (1 - p))
@@ -250,6 +252,15 @@ def test_a_mask_that_does_not_broadcast(attend: Callable, shape: tuple[int, ...]
         ((2, 3, 4, 5), (2, 3, 6, 5), (2, 1, 6, 7)),
         ((2, 4, 5), (2, 6, 5), (2, 6, 7)),  # no heads
         ((2, 3, 4, 5), (2, 3, 6, 5), (6, 7)),
+        ((2, 3, 4, 5), (3, 3, 6, 5), (3, 3, 6, 7)),  # more examples, or heads, in the keys than in the queries
+        ((2, 3, 4, 5), (2, 4, 6, 5), (2, 4, 6, 7)),
+        ((2, 3, 4, 5, 1), (2, 3, 4, 5, 1), (2, 3, 4, 5, 1)),  # an axis too many
+        ((2, 3, 4, 5, 1), (2, 3, 6, 5, 1), (2, 3, 6, 7)),
+        ((2, 3, 4, 5, 1), (2, 3, 6, 5), (2, 3, 6, 7)),
+        ((2, 3, 5), (2, 3, 6, 5), (2, 3, 6, 7)),  # an axis too few in some of them
+        ((2, 3, 5), (2, 3, 5), (2, 3, 6, 7)),
+        ((2, 3, 4, 5), (2, 3, 6, 7), (2, 3, 6, 7)),  # keys wider than the query, or fewer than the values
+        ((2, 3, 4, 5), (2, 3, 6, 5), (2, 3, 8, 7)),
     ],
 )
 def test_inputs_that_do_not_fit(attend: Callable, q: tuple, k: tuple, v: tuple, no_shape_checker: None) -> None:
@@ -257,6 +268,16 @@ def test_inputs_that_do_not_fit(attend: Callable, q: tuple, k: tuple, v: tuple, 
     expected = f"must be (b h i d), (b h j d) and (b h j e); got {q}, {k} and {v}"
     with pytest.raises(ValueError, match=re.escape(expected)):
         attend(torch.ones(q), torch.ones(k), torch.ones(v))
+
+
+def test_the_advice_is_right(no_shape_checker: None) -> None:
+    """Catches an error that tells how to split heads, and tells it wrongly."""
+    with pytest.raises(ValueError, match="Split heads with") as caught:
+        attention(*[torch.ones(2, 4, 6)] * 3)
+    advice = str(caught.value).partition("Split heads with: ")[2]
+    x, n_heads = normal(0, 2, 4, 6), 3
+    heads = eval(advice, {"rearrange": rearrange, "x": x, "n_heads": n_heads})
+    assert torch.equal(heads, torch.stack(x.split(2, dim=-1), dim=1))
 
 
 @pytest.mark.parametrize("attend", [attention, fused_attention])

@@ -53,10 +53,26 @@ def check_attention(answer, case, factor=1.0):
     )
 
 
-def check_block(answer, case, dropout=0.0):
-    """The learner's block around the reference's attention, so that a block is judged as a block."""
+def check_hidden(answer, case):
+    """Outputs alone: where two scores of a million lie side by side, a right answer's may be off by 1e-9."""
+    ours, theirs = attention_of(answer, case), oracles.multihead(case.dim, case.h)
+    oracles.share_weights(ours, theirs, oracles.MULTIHEAD, case.seed, case.weights_from_pytorch)
+    query, key, value, mask = case.tensors()
+    output = ours(1e6 * query, key, value, mask)
+    expected = oracles.multihead_forward(theirs, 1e6 * query, key, value, mask)
+    agree(output, expected, 1e-6, "the output for scores of a million", "b i dim")
+
+
+def block_of(answer, case, dropout=0.0):
+    """The learner's block around the reference's attention, so that a block is judged as a block; random weights."""
     attn = EXACT.build(lambda: attn_lab.MultiHeadSelfAttention(case.d_model, case.h))
-    ours = EXACT.build(lambda: answer.EncoderBlock(attn, case.d_model, case.d_hid, case.layer_norm_eps, dropout))
+    block = EXACT.build(lambda: answer.EncoderBlock(attn, case.d_model, case.d_hid, case.layer_norm_eps, dropout))
+    oracles.randomise(block, case.seed, torch.float64)
+    return block
+
+
+def check_block(answer, case, dropout=0.0):
+    ours = block_of(answer, case, dropout)
     theirs = oracles.block(case, dropout)
     theirs.self_attn.dropout = 0.0  # that of the weights is the attention's business
     oracles.share_weights(ours, theirs, oracles.BLOCK, case.seed, case.weights_from_pytorch)
@@ -101,6 +117,24 @@ def check_dropout(answer, case):
     agree(output, bias, EXACT.tolerance, "the output when all weights are dropped", "b i dim")
 
 
+def check_attention_rests(answer, case):
+    module, without = attention_of(answer, case, dropout=0.5), attention_of(answer, case)
+    check_rest(module, without, case.tensors(), "b i dim", "attention")
+
+
+def check_block_rests(answer, case):
+    module, without = block_of(answer, case, dropout=0.5), block_of(answer, case)
+    check_rest(module, without, case.tensors(), "b n d_model", "the block")
+
+
+def check_rest(module, without, inputs, axes, name):
+    """`without` has the same weights, and no dropout."""
+    expected = without.train()(*inputs)
+    agree(module.eval()(*inputs), expected, EXACT.tolerance, "the output in eval mode, against no dropout,", axes)
+    drops = not torch.equal(module.train()(*inputs), expected)
+    require(drops, f"back in training after an evaluation, {name} must drop again; it does not")
+
+
 @given(LENGTHS)
 def test_the_mask_shows_itself_and_the_past(answer, n):
     """The causal mask is boolean (n n), and True where key j is not later than query i."""
@@ -127,14 +161,21 @@ def test_attention_equals_pytorch(answer, case):
 
 @given(ATTENTION)
 def test_hidden_keys_stay_hidden_however_large_the_scores(answer, case):
-    """Scores of a thousand and more on either side: a hidden key gets the weight 0, not a small one."""
+    """Scores of a thousand, and of a million, on either side: a hidden key gets the weight 0, not a small one."""
     check_attention(answer, case, factor=1000.0)
+    check_hidden(answer, case)
 
 
 @given(ATTENTION)
 def test_dropout_acts_on_the_attention_weights(answer, case):
     """self.dropout gets the weights, after the softmax, once; where it drops them all, the last bias is left."""
     check_dropout(answer, case)
+
+
+@given(ATTENTION)
+def test_attention_drops_in_training_alone(answer, case):
+    """Evaluation computes what training would if there were no dropout, and afterwards training drops again."""
+    check_attention_rests(answer, case)
 
 
 @given(BLOCK)
@@ -148,6 +189,12 @@ def test_a_block_drops_where_pytorch_drops(answer, case):
     """In training: what each sub-layer found, before it is added, and what comes out of the ReLU."""
     with FixedDropout():
         check_block(answer, case, dropout=0.5)
+
+
+@given(BLOCK)
+def test_a_block_drops_in_training_alone(answer, case):
+    """Evaluation computes what training would if there were no dropout, and afterwards training drops again."""
+    check_block_rests(answer, case)
 
 
 def test_the_training_runs_and_the_loss_falls(answer):
@@ -182,13 +229,16 @@ def the_pieces_are_right(answer):
         case = MultiHeadCase(b=2, h=3, i=5, j=4, d=2, mask=mask, **sizes)
         check_attention(answer, case)
         check_attention(answer, case, factor=1000.0)
+        check_hidden(answer, case)
         check_dropout(answer, case)
+        check_attention_rests(answer, case)
         case = EncoderCase(
             b=2, h=2, n=5, d=4, d_hid=5, n_blocks=1, norm_first=False, activation="relu", mask=mask, **sizes
         )
         check_block(answer, case)
         with FixedDropout():
             check_block(answer, case, dropout=0.5)
+        check_block_rests(answer, case)
 
 
 @contextmanager

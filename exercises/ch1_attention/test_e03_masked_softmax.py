@@ -178,6 +178,16 @@ def test_huge_scores_do_no_harm(answer, case, setting):
     )
 
 
+@given(KEPT)
+def test_no_allowed_score_is_too_low(answer, case):
+    """Scores of minus and plus a million: a row whose allowed scores are all low shares its whole among them too."""
+    scores, mask = case.tensors()
+    scores = 1e6 * scores.sign()
+    expected = row_by_row(scores, case.allowed())
+    # A million has few digits left behind the point: a right answer by logarithms is off by 1e-10.
+    agree(answer.masked_softmax(scores, mask), expected, 1e-6, "the weights for scores of ±1,000,000", case.axes)
+
+
 @given(ANY_AXIS)
 def test_the_rows_run_along_any_axis(answer, case):
     """`dim` says which axis is summed over, counted from the front or from the end; the mask still broadcasts."""

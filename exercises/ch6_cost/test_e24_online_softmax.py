@@ -16,6 +16,8 @@ from attn_lab.checks.strategies import SEEDS, attention_cases
 PLAIN = attention_cases(masks=(None,))
 MASKED = attention_cases(masks=("i j", "b 1 1 j", "b 1 i j", "b h i j"), empty_rows=False)
 ANY = attention_cases(masks=("i j", "b 1 1 j", "b h i j", None), empty_rows=False)
+# Scores that are all below 0, too: how far, no number such as -1e4 knows.
+ENDS = ((-1000, 1000), (1000, -1000), (-20_000, -10_000), (-2_000_000, -1_000_000), (10_000, 20_000))
 BLOCKS = st.sampled_from((2, 1, 3, 4, 6, 7, 128))  # divides the keys or does not, one key, all of them, more than that
 
 
@@ -80,9 +82,9 @@ def test_equals_pytorch_under_a_mask(answer, case, block):
     )
 
 
-@given(ANY, BLOCKS, st.sampled_from(((-1000, 1000), (1000, -1000), (-20_000, -10_000), (10_000, 20_000))))
+@given(ANY, BLOCKS, st.sampled_from(ENDS))
 def test_large_scores_are_exact_wherever_the_largest_is(answer, case, block, ends):
-    """Scores in the thousands, that rise or fall with the keys, and differ from query to query: nothing overflows."""
+    """Scores of thousands or millions, that rise or fall with the keys and differ between queries: all is finite."""
     query, key, value, mask = case.tensors()
     factor = fill(generator(case.seed), case.b, case.h, case.i)
     query, key = torch.zeros_like(query), torch.zeros_like(key)
@@ -92,7 +94,25 @@ def test_large_scores_are_exact_wherever_the_largest_is(answer, case, block, end
     expected = oracles.sdpa(query, key, value, mask)
     agree(output, expected, 1e-9, f"the output for scores from {ends[0]} to {ends[1]}", "b h i e")
     for name, gradient in gradients(output, leaves, torch.ones(output.shape)).items():
-        require(bool(gradient.isfinite().all()), f"the gradient of {name} is not finite for scores in the thousands")
+        require(
+            bool(gradient.isfinite().all()),
+            f"the gradient of {name} is not finite for scores from {ends[0]} to {ends[1]}",
+        )
+
+
+@given(PLAIN, BLOCKS, st.sampled_from((1_000_000, 1000, 30)))
+def test_hidden_keys_stay_hidden_however_low_the_others_are(answer, case, block, low):
+    """A block of hidden keys in front changes nothing, also where all other scores lie a million below 0."""
+    query, key, value, _ = case.tensors()
+    more, source = min(block, 7), generator(case.seed + 1)
+    key[..., 0], query[..., 0] = torch.linspace(-low, -2 * low, case.j), math.sqrt(case.d)
+    query[..., 1:] = 0
+    longer_key = torch.cat([fill(source, case.b, case.h, more, case.d), key], 2)
+    longer_value = torch.cat([fill(source, case.b, case.h, more, case.e), value], 2)
+    mask = (torch.arange(more + case.j) >= more).expand(case.b, 1, 1, -1)
+    actual = answer.online_attention(query, longer_key, longer_value, mask, block=block)
+    expected = oracles.sdpa(query, key, value)
+    agree(actual, expected, 1e-9, f"the output for scores below {-low} and a hidden block in front", "b h i e")
 
 
 @given(b=st.sampled_from((1, 2)), i=st.sampled_from((8, 61)), block=st.sampled_from((8, 5, 1)), seed=SEEDS)

@@ -131,6 +131,11 @@ class HiddenScoresMinus100(Attention):
         return super().weights(scores if mask is None else scores.masked_fill(~mask, -100.0), None)
 
 
+class HiddenScoresMinus10000(Attention):
+    def weights(self, scores, mask):
+        return super().weights(scores if mask is None else scores.masked_fill(~mask, -10000.0), None)
+
+
 class NoMaskCrashes(Attention):
     def weights(self, scores, mask):
         return self.dropout(scores.masked_fill(~mask, -math.inf).softmax(-1))
@@ -151,6 +156,13 @@ class DropoutOnOutput(Attention):
 
     def out(self, merged):
         return self.dropout(self.linear_cat_attn(merged))
+
+
+class DropoutDiesInEval(Attention):
+    def weights(self, scores, mask):
+        if not self.training:
+            self.dropout.p = 0.0
+        return super().weights(scores, mask)
 
 
 class SplitWithoutTranspose(Attention):
@@ -273,6 +285,22 @@ class NoDropoutAtAll(NoDropoutOnSubLayers):
         return self.linear2(F.relu(self.linear1(x)))
 
 
+class DropsInEval(Block):
+    def attend(self, x, mask):
+        return F.dropout(self.attn(x, x, x, mask), self.dropout.p)
+
+    def transform(self, x):
+        inner = F.dropout(F.relu(self.linear1(x)), self.dropout.p)
+        return F.dropout(self.linear2(inner), self.dropout.p)
+
+
+class BlocksDropoutDiesInEval(Block):
+    def forward(self, x, mask=None):
+        if not self.training:
+            self.dropout.p = 0.0
+        return super().forward(x, mask)
+
+
 MISTAKES = (
     Mistake(
         "shows the future and hides the past",
@@ -359,6 +387,12 @@ MISTAKES = (
         MultiHeadSelfAttention=HiddenScoresMinus100,
     ),
     Mistake(
+        "sets hidden scores to -10000",
+        "-10000 is not far away where scores are -1000000: only -inf stays hidden whatever the scores are.",
+        caught_by="test_hidden_keys_stay_hidden_however_large_the_scores",
+        MultiHeadSelfAttention=HiddenScoresMinus10000,
+    ),
+    Mistake(
         "crashes when there is no mask",
         "mask=None means that every query may attend to every key: ask for it before you use the mask.",
         caught_by="test_attention_returns_a_vector_for_each_query",
@@ -375,6 +409,12 @@ MISTAKES = (
         "self.dropout belongs on the weights, after the softmax: the block drops from the output already.",
         caught_by="test_dropout_acts_on_the_attention_weights",
         MultiHeadSelfAttention=DropoutOnOutput,
+    ),
+    Mistake(
+        "stops dropping attention weights for good at the first evaluation",
+        "An evaluation leaves no traces: call self.dropout, which knows by itself whether it is in training.",
+        caught_by="test_attention_drops_in_training_alone",
+        MultiHeadSelfAttention=DropoutDiesInEval,
     ),
     Mistake(
         "cuts the text into heads, not the features",
@@ -484,6 +524,18 @@ MISTAKES = (
         caught_by="test_a_block_drops_where_pytorch_drops",
         EncoderBlock=NoDropoutAtAll,
     ),
+    Mistake(
+        "drops in evaluation too",
+        "Call self.dropout, which knows whether it is in training; F.dropout(x, p) always drops.",
+        caught_by="test_a_block_drops_in_training_alone",
+        EncoderBlock=DropsInEval,
+    ),
+    Mistake(
+        "stops dropping in the block for good at the first evaluation",
+        "An evaluation leaves no traces: call self.dropout, which knows by itself whether it is in training.",
+        caught_by="test_a_block_drops_in_training_alone",
+        EncoderBlock=BlocksDropoutDiesInEval,
+    ),
 )
 
 
@@ -535,7 +587,7 @@ VARIANTS = (
 
 
 def observe(answer, seed):
-    """The three pieces, each by itself: several sizes, masks or none, dropout in train and eval. No training."""
+    """The three pieces, each by itself: several sizes, masks or none, dropout in train, in eval, in train again."""
     b, h, i, j = ((2, 3, 5, 4), (2, 2, 4, 4), (1, 2, 3, 7))[seed % 3]
     source = torch.Generator().manual_seed(seed)
 
@@ -551,18 +603,21 @@ def observe(answer, seed):
         return mask
 
     dim, training = 2 * h, seed // 4 % 2 == 0
-    module = fill_parameters(answer.MultiHeadSelfAttention(dim, h, (None, 0.5)[seed % 5 > 1]), seed)
+    module = fill_parameters(answer.MultiHeadSelfAttention(dim, h, (None, 0.5)[seed % 5 > 1]), seed).double()
     inner = attn_lab.MultiHeadSelfAttention(6, 2)
-    block = fill_parameters(answer.EncoderBlock(inner, 6, 5, dropout=0.5), seed)
+    block = fill_parameters(answer.EncoderBlock(inner, 6, 5, dropout=0.5), seed).double()
+    factor = 1e6 if seed in (1, 9) else 1000.0 if seed % 8 > 5 else 1.0
+    tensors = factor * draw(b, i, dim), draw(b, j, dim), draw(b, j, dim), draw_mask(i, j)
+    text = draw(b, i, 6), draw_mask(i, i)
     with FixedDropout():
         return {
             "causal": behaviour(answer.causal, seed % 6),
-            "MultiHeadSelfAttention": behaviour(
-                module.double().train(training),
-                (1.0, 1000.0)[seed % 8 > 5] * draw(b, i, dim),
-                draw(b, j, dim),
-                draw(b, j, dim),
-                draw_mask(i, j),
-            ),
-            "EncoderBlock": behaviour(block.double().train(training), draw(b, i, 6), draw_mask(i, i)),
+            "MultiHeadSelfAttention": behaviour(module.train(training), *tensors),
+            "EncoderBlock": behaviour(block.train(training), *text),
+            "after an evaluation": [_back_in_training(module, *tensors), _back_in_training(block, *text)],
         }
+
+
+def _back_in_training(module, *inputs):
+    behaviour(module.eval(), *inputs)
+    return behaviour(module.train(), *inputs)

@@ -161,6 +161,10 @@ def mask_asked_for_truth(query, key, value, mask=None, dropout=None):
     return finish(scores, value, None, dropout)
 
 
+def fill_of_minus_1e4(query, key, value, mask=None, dropout=None):
+    return finish(scores_of(query, key), value, mask, dropout, fill=-1e4)
+
+
 MISTAKES = (
     Mistake(
         "does not scale the scores",
@@ -245,6 +249,12 @@ MISTAKES = (
         "-100 is not far away where scores are -1000: only -inf stays hidden whatever the scores are.",
         caught_by="test_hidden_keys_stay_hidden_however_large_the_scores",
         attention=fill_of_minus_100,
+    ),
+    Mistake(
+        "sets hidden scores to a number such as -1e4, which large scores undercut",
+        "A model can learn scores below -10,000, and then looks past its mask: only -inf is below all of them.",
+        caught_by="test_hidden_keys_stay_hidden_however_large_the_scores",
+        attention=fill_of_minus_1e4,
     ),
     Mistake(
         "ignores the mask",
@@ -374,8 +384,8 @@ def observe(answer, seed):
     b, h, i, j, d, e = ((2, 3, 5, 4, 6, 7), (2, 2, 4, 4, 3, 3), (1, 2, 3, 7, 4, 2))[seed % 3]
     case = AttentionCase(b, h, i, j, d, e, masks[seed % 4], (0.5, 0.8)[seed % 2], empty_rows=False, seed=seed)
     query, key, value, mask = case.tensors()
-    if seed % 5 == 4:
-        query = query * 400
+    if seed % 5 > 2:
+        query = query * (400 if seed % 5 == 4 else 4_000_000)
     dropout = (None, Halving().train(), None, Halving().eval())[seed // 4 % 4]
     torch.manual_seed(seed)  # for an answer that draws for itself
     return behaviour(answer.attention, query, key, value, mask, dropout)

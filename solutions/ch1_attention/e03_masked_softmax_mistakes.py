@@ -110,6 +110,10 @@ def fill_of_minus_100(scores, mask=None, dim=-1):
     return zero(hide(scores, mask, -100.0).softmax(dim), mask)
 
 
+def fill_of_minus_10000(scores, mask=None, dim=-1):
+    return zero(hide(scores, mask, -10000.0).softmax(dim), mask)
+
+
 def dim_ignored(scores, mask=None, dim=-1):
     return zero(nan_row(scores, mask), mask)
 
@@ -242,6 +246,12 @@ MISTAKES = (
         masked_softmax=fill_of_minus_100,
     ),
     Mistake(
+        "sets hidden scores to -10000, and their weights to 0 afterwards",
+        "Beside scores of -1000000 one of -10000 takes everything: only -inf is below whatever comes.",
+        caught_by="test_no_allowed_score_is_too_low",
+        masked_softmax=fill_of_minus_10000,
+    ),
+    Mistake(
         "ignores `dim`, and always takes the last axis",
         "Hand `dim` on to every step that goes along a row: softmax, amax, sum.",
         caught_by="test_the_rows_run_along_any_axis",
@@ -326,7 +336,7 @@ VARIANTS = (
 
 
 def observe(answer, seed):
-    """Each kind of mask or none, rows along each axis, empty rows or none, small and huge scores, two dtypes."""
+    """Each kind of mask or none, rows along each axis, empty rows or none, small, large and huge scores, two dtypes."""
     b, h, i, j = ((2, 3, 5, 4), (3, 3, 4, 4), (1, 2, 3, 6), (2, 2, 1, 5))[seed % 4]
     axes = (None, "i j", "b 1 1 j", "b h i j", "i 1")[seed % 5]
     case = AttentionCase(b, h, i, j, 1, 1, axes, (0.5, 0.3, 0.8)[seed % 3], empty_rows=seed % 7 != 0, seed=seed)
@@ -334,6 +344,8 @@ def observe(answer, seed):
     scores = fill(generator(seed), b, h, i, j)
     if seed % 3 == 2:
         scores = 1000.0 * scores.round() + scores
+    elif seed % 10 == 3:
+        scores = 1e6 * scores.sign()
     if seed % 6 == 5:
         scores = scores.float()
     dim = (-1, 3, 1, -1, -2, -1, 0, -1)[seed % 8]

@@ -228,13 +228,13 @@ MISTAKES = (
     ),
     Mistake(
         "hides the queries beyond each length too: (b 1 n n)",
-        "Padding must not be seen, and may see what it likes: rows without a key have no weights. Hide keys, (b 1 1 n).",
+        "Padding must not be seen, but it may see: a row in which all is hidden has no weights. Hide keys, (b 1 1 n).",
         caught_by="test_padding_is_one_boolean_for_each_key",
         padding=queries_and_keys_of_lengths,
     ),
     Mistake(
         "hides the queries whose id is pad_id too: (b 1 n n)",
-        "Padding must not be seen, and may see what it likes: rows without a key have no weights. Hide keys, (b 1 1 n).",
+        "Padding must not be seen, but it may see: a row in which all is hidden has no weights. Hide keys, (b 1 1 n).",
         caught_by="test_padding_of_ids_is_one_boolean_for_each_key",
         padding_of_ids=queries_and_keys_of_ids,
     ),

@@ -258,14 +258,12 @@ DROPOUT = "test_attention_gets_the_dropout"
 
 
 class MasksInAnotherOrder(Heads):
-    """Repeated as if the axis of examples and heads were (h b), where it is (b h)."""
+    """Repeated by `repeat`, which puts all examples one behind the other, and not all heads of an example."""
 
     def masked(self, mask):
-        if mask is None or mask.ndim < 3:
+        if mask is None or mask.ndim != 3:
             return mask
-        mask = mask[:, None] if mask.ndim == 3 else mask
-        mask = mask.expand(-1, self.n_heads, -1, -1)
-        return mask.transpose(0, 1).reshape(mask.shape)
+        return mask.repeat(self.n_heads, 1, 1).view(mask.shape[0], self.n_heads, *mask.shape[1:])
 
 
 class AlongTheBatch(Heads):

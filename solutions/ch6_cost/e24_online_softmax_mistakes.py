@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 
 from attn_lab.checks.cases import AttentionCase, fill, generator
 from attn_lab.checks.largest_tensor import LargestTensor
@@ -202,6 +203,30 @@ def no_gradient(query, key, value, mask=None, *, block=128):
 
 
 RESCALE = "What was added up before is relative to the old maximum: multiply {} by exp(old - new) in every block."
+
+
+def hidden_to_minus_5e4(query, key, mask, keys):
+    scores = scores_of(query, key, None, keys)
+    return scores if mask is None else scores.masked_fill(~mask[..., keys], -5e4)
+
+
+def maximum_0_where_all_is_hidden(largest, total, summed, scores, v):
+    new = torch.maximum(largest, highest(scores))
+    new = torch.where(new == -math.inf, torch.zeros_like(new), new)
+    weights, shrink = (scores - new).exp(), (largest - new).exp()
+    return new, shrink * total + weights.sum(-1, keepdim=True), shrink * summed + weights @ v
+
+
+def keys_of_zeros(query, key, value, mask=None, *, block=128):
+    rest = -key.shape[-2] % block
+    key, value = (F.pad(x, (0, 0, 0, rest)) for x in (key, value))
+    return run(query, key, value, None if mask is None else F.pad(mask, (0, rest)), block)
+
+
+def mask_asked_for_truth(query, key, mask, keys):
+    return scores_of(query, key, mask if mask else None, keys)
+
+
 MISTAKES = (
     Mistake(
         "rescales neither the sum nor the weighted sum when the maximum rises",
@@ -270,6 +295,24 @@ MISTAKES = (
         online_attention=answer_with(lowest=-math.inf),
     ),
     Mistake(
+        "starts the maximum at a number such as -1e4, which large scores undercut",
+        "If all scores lie below it, all exponentials are 0: start below any score, at torch.finfo(…).min.",
+        caught_by="test_hidden_keys_stay_hidden_however_low_the_others_are",
+        online_attention=answer_with(lowest=-5e4),
+    ),
+    Mistake(
+        "starts the maximum at a number such as -1e4, and hides by the same number",
+        "Scores may lie below -10,000: start at torch.finfo(…).min, which is below any score, and hide with -inf.",
+        caught_by="test_hidden_keys_stay_hidden_however_low_the_others_are",
+        online_attention=answer_with(lowest=-5e4, scores_of=hidden_to_minus_5e4),
+    ),
+    Mistake(
+        "takes 0 for the maximum as long as all keys were hidden, and keeps it",
+        "0 is a score like any other, and higher than those to come: start at the lowest finite number instead.",
+        caught_by="test_hidden_keys_stay_hidden_however_low_the_others_are",
+        online_attention=answer_with(lowest=-math.inf, step=maximum_0_where_all_is_hidden),
+    ),
+    Mistake(
         "divides by the sum in every block",
         "The sum is complete only after the last block: divide once, at the end.",
         caught_by="test_equals_pytorch_whatever_the_block",
@@ -292,6 +335,12 @@ MISTAKES = (
         "range(0, j, block) visits the rest as well, and a slice that reaches beyond the end is cut off by itself.",
         caught_by="test_equals_pytorch_whatever_the_block",
         online_attention=answer_with(cut=whole_blocks),
+    ),
+    Mistake(
+        "fills the last block up with keys of zeros, which get weights too",
+        "A key of zeros has the score 0, and exp(0) is not 0: let the last block be shorter, or hide what fills it up.",
+        caught_by="test_equals_pytorch_whatever_the_block",
+        online_attention=keys_of_zeros,
     ),
     Mistake(
         "looks at the first block alone",
@@ -324,10 +373,22 @@ MISTAKES = (
         online_attention=answer_with(scores_of=mask_ignored),
     ),
     Mistake(
+        "asks whether the mask is true, `if mask:`, which has no answer for many numbers at once",
+        "Ask whether there is a mask, `if mask is not None:`; a tensor as a whole is neither true nor false.",
+        caught_by="test_equals_pytorch_under_a_mask",
+        online_attention=answer_with(scores_of=mask_asked_for_truth),
+    ),
+    Mistake(
         "sets hidden scores to -100",
         "-100 is not far away where scores are -1000: only -inf stays hidden whatever the scores are.",
-        caught_by="test_large_scores_are_exact_wherever_the_largest_is",
+        caught_by="test_hidden_keys_stay_hidden_however_low_the_others_are",
         online_attention=answer_with(scores_of=hidden_to_minus_100),
+    ),
+    Mistake(
+        "sets hidden scores to a number such as -1e4, which large scores undercut",
+        "Scores may lie below -10,000, and then hidden keys win: only -inf is below all of them.",
+        caught_by="test_hidden_keys_stay_hidden_however_low_the_others_are",
+        online_attention=answer_with(scores_of=hidden_to_minus_5e4),
     ),
     Mistake(
         "does not scale the scores",
@@ -434,7 +495,7 @@ def observe(answer, seed):
     case = AttentionCase(b, h, i, j, d, e, masks[seed % 5], (0.3, 0.6)[seed % 2], empty_rows=False, seed=seed)
     query, key, value, mask = case.tensors()
     if seed % 5 > 2:
-        ends = ((-1000, 1000), (1000, -1000), (-748, -746), (1000, 2000), (-20_000, -10_000))[seed // 2 % 5]
+        ends = ((-1000, 1000), (1000, -1000), (-748, -746), (1000, 2000), (-2e8, -1e8))[seed // 2 % 5]
         query, key = torch.zeros_like(query), torch.zeros_like(key)
         query[..., 0] = math.sqrt(d) * (1 if ends[0] == -748 else fill(generator(seed), b, h, i))
         key[..., 0] = torch.linspace(*ends, j, dtype=torch.float64)

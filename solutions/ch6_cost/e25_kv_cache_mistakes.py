@@ -126,6 +126,34 @@ class AllAgain(Cached):
         ]
 
 
+class SquareMask(Cached):
+    def mask(self, m, j):
+        return torch.ones(m, m, dtype=torch.bool).tril()
+
+
+class FirstPieceMasked(Cached):
+    """Causal only while the cache is empty, where m = j."""
+
+    def mask(self, m, j):
+        return torch.ones(m, j, dtype=torch.bool).tril() if m == j else None
+
+
+class AlongTheBatch(Cached):
+    """torch.cat without dim."""
+
+    def append(self, key, value):
+        if self.key is not None:
+            key, value = torch.cat([self.key, key]), torch.cat([self.value, value])
+        self.key, self.value = key, value
+        return key, value
+
+
+class ZerosForNothing(Cached):
+    def forget(self):
+        if self.key is not None:
+            self.key, self.value = torch.zeros_like(self.key), torch.zeros_like(self.value)
+
+
 MISTAKES = (
     Mistake(
         "aligns the causal mask at the top left",
@@ -134,10 +162,22 @@ MISTAKES = (
         CachedSelfAttention=TopLeft,
     ),
     Mistake(
+        "makes a square mask of the new positions, without a column for those before",
+        "The mask has a row for each of the m new queries, and a column for each of the j keys, old ones too: (m j).",
+        caught_by="test_pieces_of_any_length",
+        CachedSelfAttention=SquareMask,
+    ),
+    Mistake(
         "uses no mask",
         "One new position may see everything; of several, the first must not see the second.",
         caught_by="test_the_first_piece_is_plain_causal_attention",
         CachedSelfAttention=NoMask,
+    ),
+    Mistake(
+        "masks the first piece alone",
+        "A later piece of several positions has a future too: its first position must not see its second.",
+        caught_by="test_pieces_of_any_length",
+        CachedSelfAttention=FirstPieceMasked,
     ),
     Mistake(
         "hides each new position from itself",
@@ -164,6 +204,12 @@ MISTAKES = (
         CachedSelfAttention=NewInFront,
     ),
     Mistake(
+        "joins old and new keys along the batch",
+        "torch.cat joins the first axis unless it is told otherwise: the positions are dim=2 of (b h j d).",
+        caught_by="test_one_token_at_a_time",
+        CachedSelfAttention=AlongTheBatch,
+    ),
+    Mistake(
         "keeps the keys where the values should be",
         "Keys and values are remembered side by side, each under its own name.",
         caught_by="test_one_token_at_a_time",
@@ -174,6 +220,12 @@ MISTAKES = (
         "forget() must empty both, keys and values: another text begins.",
         caught_by="test_after_forget_another_text_begins",
         CachedSelfAttention=NeverForgets,
+    ),
+    Mistake(
+        "overwrites what it remembers with zeros when it is told to forget",
+        "A key of zeros is still a key, and gets its weight: leave nothing, self.key = self.value = None.",
+        caught_by="test_after_forget_another_text_begins",
+        CachedSelfAttention=ZerosForNothing,
     ),
     Mistake(
         "forgets the keys and keeps the values",

@@ -64,7 +64,7 @@ def mean_for_all(query, key, value, mask=None, dropout=None, *, attention=attn_l
 def groups_as_share(query, key, value, mask=None, dropout=None, *, attention=attn_lab.attention):
     """k // g in place of k // (h / g)."""
     h, g = query.shape[1], key.shape[1]
-    groups = [min(k // g, g - 1) for k in range(h)]
+    groups = [k // g for k in range(h)]
     return attention(query, key[:, groups], value[:, groups], mask, dropout)
 
 
@@ -270,6 +270,15 @@ class Swapped(Right):
 SIDE, LOOP = "test_heads_of_a_group_stand_side_by_side", "test_equals_a_loop_over_heads"
 NARROW, MODULE = "test_keys_and_values_are_narrow", "test_the_module_equals_a_loop_over_heads"
 
+
+class NarrowKeyHeads(Right):
+    """Keys and values cut into as many heads as the queries, each narrower than theirs."""
+
+    def heads(self, query, key, value):
+        query, key, value = self.project(query, key, value)
+        return self.split(query, self.n_heads), self.split(key, self.n_heads), self.split(value, self.n_heads)
+
+
 MISTAKES = (
     Mistake(
         "deals the groups out in turn, so that head k reads group k % g",
@@ -378,6 +387,12 @@ MISTAKES = (
         "A head is d = dim / n_heads wide in keys and values too: their projections make n_groups * d features.",
         caught_by=NARROW,
         GroupedQueryAttention=WideHeads,
+    ),
+    Mistake(
+        "cuts keys and values into n_heads heads, narrower than those of the queries",
+        "Keys and values have n_groups heads, as wide as those of the queries: split by the width of a head.",
+        caught_by=MODULE,
+        GroupedQueryAttention=NarrowKeyHeads,
     ),
     Mistake(
         "has no bias in the projections of keys and values",

@@ -23,6 +23,12 @@ def geometric(h):
 
 
 def from_0(h):
+    power = 2 ** int(math.log2(h))
+    above = [2.0 ** (-8 * k / (2 * power)) for k in range(2 * power)]
+    return [2.0 ** (-8 * k / power) for k in range(power)] + above[::2][: h - power]
+
+
+def geometric_from_0(h):
     return [2.0 ** (-8 * k / h) for k in range(h)]
 
 
@@ -115,6 +121,11 @@ def from_the_top_left(query, key):
     return -slopes_of(query) * (torch.arange(query.shape[2])[:, None] - torch.arange(key.shape[2])).abs()
 
 
+def among_the_queries(query, key):
+    places = torch.arange(query.shape[2])
+    return -slopes_of(query) * (places[:, None] - places).abs()
+
+
 def power_of_distance(query, key):
     return slopes_of(query) ** distance_of(query, key).abs()
 
@@ -163,6 +174,13 @@ def query_scaled_in_place(query, key, value, mask=None, dropout=None):
     return finish(query @ key.mT + right_bias(query, key), value, mask, dropout)
 
 
+def mask_asked_for_truth(query, key, value, mask=None, dropout=None):
+    scores = plain(query, key) + right_bias(query, key)
+    if mask:
+        scores = scores.masked_fill(~mask, -math.inf)
+    return finish(scores, value, None, dropout)
+
+
 SLOPES, PYTORCH = "test_the_slopes_are_the_authors", "test_equals_pytorch_with_a_mask_of_numbers"
 SEQUENCE, ALONE = "test_a_power_of_two_has_a_geometric_sequence", "test_distance_alone_decides_where_nothing_is_said"
 
@@ -180,6 +198,12 @@ MISTAKES = (
         "takes 2^(-8k/h) for every h",
         "That is for powers of two; else take those of the power of two below h, then fill up from the one above.",
         geometric,
+    ),
+    _slopes(
+        "takes 2^(-8k/h) for every h, and counts the heads from 0",
+        "The first slope is 2^(-8/h), not 1; and where h is no power of two, begin with those of the one below.",
+        geometric_from_0,
+        SEQUENCE,
     ),
     _slopes(
         "counts the heads from 0",
@@ -252,6 +276,12 @@ MISTAKES = (
         ALONE,
     ),
     _attention(
+        "adds slope times (i - j), which rewards what is long past",
+        "What is far away loses, on either side: subtract slope times the absolute value.",
+        with_bias(lambda q, k: slopes_of(q) * distance_of(q, k)),
+        ALONE,
+    ),
+    _attention(
         "penalises only keys in front of the query",
         "The distance counts in both directions: take the absolute value, do not cut at 0.",
         with_bias(lambda q, k: -slopes_of(q) * distance_of(q, k).clamp(min=0)),
@@ -262,6 +292,12 @@ MISTAKES = (
         "The last query stands at the last key: with i queries and j keys the queries are at j - i to j - 1.",
         with_bias(from_the_top_left),
         "test_a_text_may_begin_anywhere",
+    ),
+    _attention(
+        "measures the distances among the queries, not from queries to keys",
+        "The penalty has a column for each key, (i j): with a single new query it would be 0 for all of them.",
+        with_bias(among_the_queries),
+        "test_shape_and_dtype",
     ),
     _attention(
         "has no penalty at all",
@@ -320,6 +356,11 @@ MISTAKES = (
         "The penalty is subtracted from the score.",
         multiplied,
         ALONE,
+    ),
+    _attention(
+        "asks whether the mask is true, `if mask:`, which has no answer for many numbers at once",
+        "Ask whether there is a mask, `if mask is not None:`; a tensor as a whole is neither true nor false.",
+        mask_asked_for_truth,
     ),
     _attention("forgets the mask", "Hide the scores where the mask is False: a penalty hides nothing.", mask_forgotten),
     _attention("reads the mask the other way round", "True means that the query may attend.", mask_inverted),

@@ -147,12 +147,23 @@ class FirstMaskOnly(Base):
         return x
 
 
+class TheBlockItselfEverywhere(Base):
+    def make(self, block, n_blocks):
+        return [block] * n_blocks
+
+
 MISTAKES = (
     Mistake(
         "uses one block n times",
         "That is one layer, n times over: each layer needs weights of its own, so the copies were right.",
         caught_by="test_each_layer_has_weights_of_its_own",
         Encoder=OneBlock,
+    ),
+    Mistake(
+        "uses the very block that it is given n times",
+        "That is one layer, n times over, and the caller's own: each layer needs weights of its own. Keep the copies.",
+        caught_by="test_each_layer_has_weights_of_its_own",
+        Encoder=TheBlockItselfEverywhere,
     ),
     Mistake(
         "uses the block that it is given as the first layer",

@@ -571,7 +571,7 @@ VARIANTS = (
     Variant("what attention makes of the mask", **test_of("causal", causal_in_attention)),
 )
 
-N_PROBES = 25  # as many as there are implementations of a sliding window, which are the most
+N_PROBES = 26  # as many as there are implementations of a sliding window, which are the most
 
 
 def observe(answer, seed):
