@@ -8,7 +8,15 @@ from attn_lab.bench.training import Bounds, StepTime, bounds, compare
 from attn_lab.tables import Row, show_tables
 from attn_lab.training.recipes import Recipe
 
-HEADER = ("model", "precision", "ms a step", "to nn.TransformerEncoder", "to float32", "peak memory, MiB")
+HEADER = (
+    "model",
+    "precision",
+    "ms a step",
+    "to nn.TransformerEncoder",
+    "to float32",
+    "of one product's speed",
+    "peak memory, MiB",
+)
 
 
 def step_cells(rows: list[StepTime]) -> list[Row]:
@@ -20,6 +28,7 @@ def step_cells(rows: list[StepTime]) -> list[Row]:
             f"{row.milliseconds:.1f}",
             f"{row.to_twin:.2f}",
             f"{row.to_float32:.2f}",
+            f"{row.of_peak:.0%}",
             "unknown" if row.peak_mib is None else f"{row.peak_mib:.0f}",
         )
         for row in rows

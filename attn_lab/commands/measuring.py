@@ -75,7 +75,11 @@ def bench_train(
     rounds: Annotated[int, typer.Option(help="How often each model takes its turn.", min=1)] = 15,
     out: Annotated[Path | None, typer.Option(help="Also write the tables to this file, as Markdown.")] = None,
 ) -> None:
-    """A training step, float32 and bf16: ours (einsum, fused) against nn.TransformerEncoder, taking turns."""
+    """A training step, float32 and bf16: ours in all its forms against nn.TransformerEncoder, taking turns.
+
+    Einsum and fused attention, chunked loss, fused optimizer, compiled, two processes; and how near each comes to what
+    this machine does in one large matrix product.
+    """
     from attn_lab.bench.report import show_training
     from attn_lab.training.devices import resolve_device
     from attn_lab.training.recipes import recipe as find

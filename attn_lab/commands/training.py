@@ -52,6 +52,15 @@ def train(
         typer.Option(help="Parts of your own to train with: a Python file, or the course's folder (exercises)."),
     ] = None,
     save_every: Annotated[int, typer.Option(help="Steps between two checkpoints.", min=1)] = 200,
+    compile: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile", help="Compile the step: some minutes first, then faster. Needs a compiler."
+        ),
+    ] = None,
+    tracker: Annotated[
+        str | None, typer.Option(help='Also show the losses in tensorboard: pip install "attn-lab[tensorboard]".')
+    ] = None,
     ignore_preflight: Annotated[
         bool, typer.Option("--ignore-preflight", help="Train although a check failed; the report says so.")
     ] = False,
@@ -61,15 +70,20 @@ def train(
     With no options: a small model on English text that ships with Python, in about a minute.
 
     The full training of the notebook, on Penn Treebank: attn-lab train --corpus ptb --recipe notebook
+
+    On several GPUs: accelerate launch -m attn_lab train …, on several processors: torchrun -m attn_lab train …
     """
     from attn_lab.own_parts import own_parts
     from attn_lab.training import RunFolder
     from attn_lab.training import train as run_training
+    from attn_lab.training.devices import resolve_device
+    from attn_lab.training.processes import agreed, is_first
     from attn_lab.training.run_folder import latest_run, new_run_path
 
     if resume:
         run = run or latest_run(RUNS)
     settings = _settings(run if resume else None, corpus, recipe, tokenizer)
+    settings = replace(settings, **_chosen({"compile": compile, "tracker": tracker}))
     changes = {"epochs": epochs, "seed": seed, "scale_embedding": embedding_scale}
     settings = replace(
         settings,
@@ -83,9 +97,10 @@ def train(
     )
     trained_with = RunFolder(run).read_config().get("replaced_parts") if run and resume else None
     own = own_parts(settings.parts_file, norm_first=settings.recipe.norm_first, trained_with=trained_with)
-    run = run or new_run_path(RUNS, Path(settings.corpus).name, settings.recipe.name)
-    console.print(f"run: {run}", highlight=False, soft_wrap=True)
-    for line in own.lines:
+    run = run or agreed(
+        lambda: new_run_path(RUNS, Path(settings.corpus).name, settings.recipe.name), resolve_device(device)
+    )
+    for line in (f"run: {run}", *own.lines) if is_first() else ():
         console.print(line, highlight=False, soft_wrap=True)
     run_training(
         replace(settings, preflight_masks=own.masks),

@@ -1,43 +1,61 @@
-"""What a perplexity is measured against: the unigram model, computed here, and published figures."""
+"""What a perplexity is measured against: models without a network, on the very text that a run was trained on."""
 
+import json
 import math
-from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float64, Int
+from rich.console import Console
 from torch import Tensor
+
+from attn_lab.corpora import Corpus
+from attn_lab.files import write_text
+from attn_lab.training.kneser_ney import KneserNey
+from attn_lab.training.run_folder import RunFolder
+
+ORDER = 5
+KNESER_NEY = f"Kneser-Ney {ORDER}-gram"
 
 
 def unigram_loss(train: Int[Tensor, " n"], text: Int[Tensor, " m"], n_types: int) -> float:
     """Nats per token of `text` under the frequencies of `train`, one added to each: no context at all."""
-    counts = torch.bincount(train, minlength=n_types) + 1
-    seen = torch.bincount(text, minlength=n_types)
-    total = int(counts.sum())
-    return math.fsum(-n * math.log(c / total) for n, c in zip(seen.tolist(), counts.tolist()) if n) / len(text)
+    return math.fsum(unigram_losses(train, text, n_types)) / len(text)
 
 
-@dataclass(frozen=True)
-class Reference:
-    """A test perplexity that someone measured under the same protocol."""
-
-    model: str
-    perplexity: float
-    source: str
+def unigram_losses(train: Int[Tensor, " n"], text: Int[Tensor, " m"], n_types: int) -> Float64[np.ndarray, " m"]:
+    """-log p of each token of `text`, in nats, under the frequencies of `train`, one added to each."""
+    counts = torch.bincount(train, minlength=n_types).numpy() + 1
+    return -np.log(counts / counts.sum())[text.numpy()]
 
 
-# By (corpus, tokenizer): perplexities compare only within a protocol.
-REFERENCES: dict[tuple[str, str], tuple[Reference, ...]] = {
-    ("ptb", "basic_english"): (
-        Reference("Kneser-Ney 5-gram", 132.5, "measured for this project, on these tokens"),
-        Reference("a public notebook, slightly larger model", 152.8, "its own output"),
-    ),
-    ("ptb", "words_eos"): (
-        Reference("Kneser-Ney 5-gram", 141.1, "measured for this project, on these tokens"),
-        Reference("LSTM 2x200, 4.65 M", 115.0, "Zaremba et al. 2014"),
-        Reference("LSTM 2x650 with dropout, 20 M", 82.7, "Zaremba et al. 2014"),
-        Reference("LSTM 2x1500 with dropout, 66 M", 78.4, "Zaremba et al. 2014"),
-        Reference("AWD-LSTM, 24 M", 57.3, "Merity et al. 2017"),
-        Reference("Transformer-XL, 24 M", 54.5, "Dai et al. 2019"),
-        Reference("GPT-2 1.5B, not trained on it", 35.8, "Radford et al. 2019"),
-    ),
-}
+def fit_kneser_ney(corpus: Corpus, console: Console) -> KneserNey:
+    """The n-gram model of a corpus; says that it is counting, since a long text takes a while."""
+    console.print(f"{KNESER_NEY}: counting the n-grams of {len(corpus.train):,} tokens", highlight=False)
+    return KneserNey(corpus.train, len(corpus.vocabulary), ORDER)
+
+
+def write_baselines(
+    run: RunFolder, corpus: Corpus, console: Console | None = None, kneser_ney: KneserNey | None = None
+) -> None:
+    """baselines.json in the run's folder: what the n-gram model, fitted or not yet, makes of the corpus.
+
+    Once a run: what is there stays.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    if read_baselines(run):
+        return
+    kneser_ney = kneser_ney or fit_kneser_ney(corpus, console or Console(quiet=True))
+    losses = {split: float(kneser_ney.losses(corpus.split(split)).mean()) for split in ("valid", "test")}
+    write_text(run.path / "baselines.json", json.dumps({KNESER_NEY: losses}, indent=2) + "\n")
+
+
+def read_baselines(run: RunFolder) -> dict[str, dict[str, float]]:
+    """By model and split, nats per token; empty where nothing was measured, or the file is damaged."""
+    try:
+        found = json.loads((run.path / "baselines.json").read_text(encoding="utf-8"))
+        return {model: {split: float(x) for split, x in losses.items()} for model, losses in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}

@@ -1,7 +1,5 @@
 """Checkpoints: weights without pickle, and the full state that a run resumes from. Every write is atomic."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from attn_lab.files import atomic
+from attn_lab.training.full_disk import first_line, writing
 
 
 @dataclass
@@ -28,26 +27,13 @@ class Progress:
     seconds: float = 0.0  # of training, over all its sittings
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[Path]:
-    """`atomic`, with every library's way of saying that the disk is full turned into one."""
-    try:
-        with atomic(path) as temporary:
-            yield temporary
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise OSError(
-            f"could not write {path}: {_first_line(error)}. Is the disk full? What was saved before is whole: "
-            f"make room, then go on with: attn-lab train --resume --run {path.parent}"
-        ) from error
-
-
 def save_weights(model: nn.Module, path: Path) -> None:
     """The weights alone, as safetensors; tied weights are stored once.
 
     Raises:
         OSError: the disk is full or not writable; the file of before is whole.
     """
-    with _writing(path) as temporary:
+    with writing(path), atomic(path) as temporary:
         save_model(model, str(temporary))
 
 
@@ -62,7 +48,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     try:
         load_model(model, str(path))
     except (SafetensorError, RuntimeError) as error:
-        reason = _first_line(error)
+        reason = first_line(error)
         raise ValueError(
             f"expected weights of this model in {path}; {reason}. Damaged, or of another recipe?"
         ) from error
@@ -74,8 +60,11 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     progress: Progress,
     average: AveragedModel | None = None,
+    random: list[dict[str, Any]] | None = None,
 ) -> None:
     """Everything that the next step depends on: weights and their average, optimizer, random numbers, progress.
+
+    `random` is the state of the generators of each process; of this one alone by default.
 
     Raises:
         OSError: the disk is full or not writable; the file of before is whole.
@@ -83,18 +72,25 @@ def save_state(
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "random": random_state(),
+        "random": random or [random_state()],
         "progress": asdict(progress),
         "average": None if average is None else average.state_dict(),
     }
-    with _writing(path) as temporary:
+    with writing(path), atomic(path) as temporary:
         torch.save(state, temporary)
 
 
 def load_state(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: AveragedModel | None = None
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: AveragedModel | None = None,
+    process: int = 0,
 ) -> Progress:
-    """Put back what `save_state` saved.
+    """Put back what `save_state` saved, and the generators of this process.
+
+    A process that was not there when it was saved keeps its generators as they are. Which kernel the optimizer takes
+    is this machine's choice, not the checkpoint's.
 
     Raises:
         ValueError: the file is missing, damaged, or of another model.
@@ -106,26 +102,30 @@ def load_state(
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
+        for saved, own in zip(state["optimizer"]["param_groups"], optimizer.param_groups):
+            saved.update({name: own[name] for name in ("fused", "foreach") if name in own})
         optimizer.load_state_dict(state["optimizer"])
         if average is not None:
             average.load_state_dict(state["average"])
         progress = Progress(**state["progress"])
+        random = state["random"][process : process + 1]
     except OSError:
         raise
     except Exception as error:  # torch.load raises whatever its unpickler stumbles on
-        reason = _first_line(error)
+        reason = first_line(error)
         raise ValueError(
             f"expected a state to resume from in {path}; {reason}. Damaged, or of another recipe?"
         ) from error
-    restore_random_state(state["random"])
+    for own_state in random:
+        restore_random_state(own_state)
     return progress
 
 
 def random_state() -> dict[str, Any]:
-    """The state of every generator that a model may draw from."""
+    """The state of every generator that a model in this process may draw from."""
     state: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+        state["cuda"] = torch.cuda.get_rng_state()
     if torch.backends.mps.is_available():
         state["mps"] = torch.mps.get_rng_state()
     return state
@@ -134,11 +134,7 @@ def random_state() -> dict[str, Any]:
 def restore_random_state(state: dict[str, Any]) -> None:
     """Put the generators back; a device that is not here any more is passed over."""
     torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.device_count() == len(state["cuda"]):
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
     if "mps" in state and torch.backends.mps.is_available():
         torch.mps.set_rng_state(state["mps"])
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,8 +1,11 @@
-"""Devices and precisions, by accelerate."""
+"""Devices, precisions and several processes, by accelerate."""
+
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 
 from attn_lab.choices import check_choice
 
@@ -26,8 +29,12 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def accelerator_for(device: str, precision: str) -> Accelerator:
+def accelerator_for(device: str, precision: str, *, own_parts: bool = False, **options: Any) -> Accelerator:
     """An Accelerator on that device, whose prepared models run in that precision.
+
+    Under a launcher (torchrun, accelerate launch) it joins the other processes. `own_parts`: the model may have
+    parameters that its loss does not use, which the averaging of the gradients then looks for in each step.
+    The other options are accelerate's own.
 
     Raises:
         ValueError: the device or the precision is unknown or not to be had.
@@ -36,4 +43,7 @@ def accelerator_for(device: str, precision: str) -> Accelerator:
     device = resolve_device(device)
     # Accelerate's state is one for the process and would refuse a second run of another precision.
     AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(cpu=device == "cpu", mixed_precision="no" if precision == "fp32" else precision)
+    # The buffers are constants: sending them round in each forward pass would be for nothing.
+    ddp = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=own_parts)
+    mixed_precision = "no" if precision == "fp32" else precision
+    return Accelerator(cpu=device == "cpu", mixed_precision=mixed_precision, kwargs_handlers=[ddp], **options)

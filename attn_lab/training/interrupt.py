@@ -14,20 +14,25 @@ class Interrupted(Exception):
 class StopRequest:
     """Whether someone has asked the run to stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, insistent: bool = True) -> None:
         self.received = False
+        self.insistent = insistent
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """The signal handler: the first one asks, the second one insists."""
-        if self.received:
+        if self.received and self.insistent:
             raise KeyboardInterrupt
         self.received = True
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
-    """While this is open, Ctrl-C and a polite kill are remembered instead of raised: the step under way is finished."""
-    request = StopRequest()
+def stop_requests(insistent: bool = True) -> Iterator[StopRequest]:
+    """While this is open, Ctrl-C and a polite kill are remembered instead of raised: the step under way is finished.
+
+    `insistent`: a second one is raised. Not so under a launcher, which may pass on the signal that the terminal has
+    sent already, and which kills after half a minute by itself.
+    """
+    request = StopRequest(insistent)
     if threading.current_thread() is not threading.main_thread():
         yield request  # only the main thread may handle signals
         return

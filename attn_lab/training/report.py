@@ -1,22 +1,28 @@
 """The report of a run, made from its folder alone, so that it can be written again at any time."""
 
-import math
 from pathlib import Path
 from typing import Any
 
 from attn_lab.files import write_text
-from attn_lab.tables import Row, markdown_table
-from attn_lab.training.baselines import REFERENCES
+from attn_lab.tables import markdown_table
+from attn_lab.training.comparison import comparison, per_word
 from attn_lab.training.curves import plot_curves
+from attn_lab.training.findings.sections import sections
 from attn_lab.training.progress import perplexity
 from attn_lab.training.run_folder import RunFolder
 
 
 def write_report(run: RunFolder) -> None:
-    """report.md and curves.png, of as much of the run as there is."""
+    """report.md and its pictures, of as much of the run as there is.
+
+    Raises:
+        ValueError: a file of the run is damaged.
+        OSError: a file cannot be written.
+    """
     plot_curves(run)
-    sections = [_title(run), _result(run), _curve(run), _epochs(run), _comparison(run), _preflight(run), _settings(run)]
-    write_text(run.report_file, "\n\n".join(filter(None, sections)) + "\n")
+    run_itself = [_title(run), _result(run), _curve(run), _epochs(run), comparison(run)]
+    told = [*run_itself, *sections(run), _preflight(run), _settings(run)]
+    write_text(run.report_file, "\n\n".join(filter(None, told)) + "\n")
 
 
 def _title(run: RunFolder) -> str:
@@ -48,12 +54,6 @@ def _result(run: RunFolder) -> str:
     if not tests:
         state += " The run is not finished: the test text has not been read."
     return "\n\n".join(filter(None, [state, table, _warnings(config, best["loss"])]))
-
-
-def per_word(config: dict[str, Any], split: str, loss: float) -> str:
-    """Nats per word of the raw text: comparable across tokenizers, which divide the text differently."""
-    protocol = config["protocol"]
-    return f"{loss * protocol['tokens'][split] / protocol['raw_words'][split]:.4f}"
 
 
 def _warnings(config: dict[str, Any], valid_loss: float) -> str:
@@ -88,35 +88,6 @@ def _epochs(run: RunFolder) -> str:
         "validation nats per token",
     )
     return "## Epochs\n\n" + markdown_table(header, rows) if rows else ""
-
-
-def _comparison(run: RunFolder) -> str:
-    config = run.read_config()
-    protocol, tests = config["protocol"], run.metrics("test")
-    rows: list[tuple[float, Row]] = []
-
-    def add(model: str, ppl: float, source: str) -> None:
-        rows.append((ppl, (model, f"{ppl:.1f}", per_word(config, "test", math.log(ppl)), source)))
-
-    add("unigram", perplexity(protocol["unigram_loss"]["test"]), "computed with this run")
-    if tests:
-        add("**this run**", perplexity(tests[-1]["loss"]), f"{config['parameters']:,} parameters")
-    if protocol["entropy_floor"] is not None:
-        add("the language itself", math.exp(protocol["entropy_floor"]), "its exact entropy")
-    for reference in REFERENCES.get((protocol["corpus"], protocol["tokenizer"]), ()):
-        add(reference.model, reference.perplexity, reference.source)
-    table = markdown_table(
-        ("model", "test perplexity", "nats per raw word", "source"), [row for _, row in sorted(rows, reverse=True)]
-    )
-    tokens = ", ".join(f"{name} {n:,}" for name, n in protocol["tokens"].items())
-    words = ", ".join(f"{name} {n:,}" for name, n in protocol["raw_words"].items())
-    return (
-        "## Beside others, under the same protocol\n\n"
-        f"Protocol: corpus `{protocol['corpus']}`, tokenizer `{protocol['tokenizer']}`, {protocol['types']:,} types; "
-        f"tokens: {tokens}; raw words: {words}. Windows of {config['recipe']['window']} tokens, each read without the "
-        "one before it. Perplexity is exp(nats per token); it compares only within a protocol, nats per raw word also "
-        f"across.\n\n{table}"
-    )
 
 
 def _preflight(run: RunFolder) -> str:

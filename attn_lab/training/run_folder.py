@@ -11,6 +11,7 @@ from typing import Any
 import portalocker
 
 from attn_lab.files import write_text
+from attn_lab.training.full_disk import writing
 
 Metric = dict[str, Any]
 
@@ -57,7 +58,7 @@ class RunFolder:
         """
         if self.config_file.is_file():
             return False
-        if self.path.exists() and (not self.path.is_dir() or any(p.name != ".lock" for p in self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or any(map(_is_foreign, self.path.iterdir()))):
             raise FileExistsError(f"expected a new folder or a run's; {self.path} exists and holds something else")
         return True
 
@@ -82,8 +83,12 @@ class RunFolder:
         write_text(self.config_file, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 
     def log(self, kind: str, **values: Any) -> None:
-        """One more line of metrics: its kind ("start", "train", "valid", "test"), its values."""
-        with self.metrics_file.open("a", encoding="utf-8", newline="\n") as file:
+        """One more line of metrics: its kind ("train", "valid", "test"), its values.
+
+        Raises:
+            OSError: the disk is full or not writable.
+        """
+        with writing(self.metrics_file), self.metrics_file.open("a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps({"kind": kind, **values}) + "\n")
 
     def metrics(self, kind: str | None = None) -> list[Metric]:
@@ -93,12 +98,17 @@ class RunFolder:
         lines = self.metrics_file.read_text(encoding="utf-8").splitlines()
         return [metric for metric in map(_parse, lines) if metric and kind in (None, metric["kind"])]
 
-    def forget_after(self, step: int) -> None:
-        """Drop what was measured after this step: a resumed run will measure it again."""
+    def forget_after(self, step: int, epochs: int) -> None:
+        """Drop what was measured after this step, with as many epochs finished: a resumed run will measure it again.
+
+        A step may be an epoch's last one, saved before its validation; that is then still to come.
+        """
         kept = [
             json.dumps(metric) + "\n"
             for metric in self.metrics()
-            if metric["step"] <= step and metric["kind"] != "test"
+            if metric["step"] <= step
+            and metric["kind"] != "test"
+            and not (metric["kind"] == "valid" and metric["epoch"] > epochs)
         ]
         write_text(self.metrics_file, "".join(kept))
 
@@ -143,6 +153,11 @@ def latest_run(root: Path) -> Path:
             f"expected a run to resume under {os.path.abspath(root)}; there is none. Name one with --run"
         )
     return max(runs, key=lambda run: run.stat().st_mtime)
+
+
+def _is_foreign(path: Path) -> bool:
+    """Not of a run that was killed before it had written anything: its lock, and half of a file."""
+    return path.name != ".lock" and not (path.name.startswith(".") and path.name.endswith(".tmp"))
 
 
 def _parse(line: str) -> Metric | None:

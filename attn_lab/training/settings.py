@@ -18,6 +18,8 @@ class Settings:
     device: str = "auto"
     precision: str = "fp32"
     save_every: int = 200  # steps between two checkpoints
+    compile: bool = False  # the step, by torch.compile
+    tracker: str | None = None  # where losses are shown besides metrics.jsonl
     ignore_preflight: bool = False
     preflight_masks: str = "all"  # which masks the parts are tried with; see attn_lab.checks.preflight
     parts_file: str | None = None  # or the course's folder

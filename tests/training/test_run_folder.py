@@ -15,7 +15,7 @@ def test_a_line_cut_off_by_a_kill_is_passed_over(tmp_path: Path) -> None:
     with run.metrics_file.open("a", encoding="utf-8") as file:
         file.write('{"kind": "train", "st')
     assert run.metrics() == [{"kind": "train", "step": 1, "loss": 2.0}]
-    run.forget_after(1)
+    run.forget_after(1, 0)
     run.log("train", step=2, loss=1.0)
     assert [m["step"] for m in run.metrics()] == [1, 2]
 
@@ -26,8 +26,25 @@ def test_measurements_after_the_checkpoint_are_forgotten(tmp_path: Path) -> None
     for step in (10, 20, 30):
         run.log("train", step=step, loss=1.0)
     run.log("test", step=20, loss=1.0)
-    run.forget_after(20)
+    run.forget_after(20, 0)
     assert [(m["kind"], m["step"]) for m in run.metrics()] == [("train", 10), ("train", 20)]
+
+
+def test_a_validation_that_is_still_to_come_is_forgotten(tmp_path: Path) -> None:
+    """Catches a validation that stands twice: a checkpoint at an epoch's last step is saved before it."""
+    run = RunFolder(tmp_path)
+    for epoch, step in ((1, 10), (2, 20)):
+        run.log("train", step=step, epoch=epoch, loss=1.0)
+        run.log("valid", step=step, epoch=epoch, loss=1.0)
+    run.forget_after(20, 1)
+    assert [(m["kind"], m["step"]) for m in run.metrics()] == [("train", 10), ("valid", 10), ("train", 20)]
+
+
+def test_a_run_killed_at_its_first_file_may_begin_again(tmp_path: Path) -> None:
+    """Catches a folder that can neither be resumed nor begun, since half of a config.json stands in it."""
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".config.json.123.tmp").touch()
+    assert RunFolder(tmp_path).is_new()
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
