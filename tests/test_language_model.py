@@ -337,12 +337,14 @@ def test_words_are_drawn_at_their_probabilities(temperature: float, top_k: int |
 
 
 def test_each_text_of_a_batch_is_drawn_for_itself() -> None:
-    """Catches one draw for the whole batch, and top-k ids that are not looked up in their own row."""
+    """Catches one draw for the whole batch, as many words kept as there are texts, and ids of another row."""
     logits = torch.full((6, 9), -50.0)
     logits[torch.arange(6), torch.tensor([8, 0, 3, 3, 7, 1])] = 50.0
     for top_k in (None, 1, 4):
         assert sample(logits, 1.0, top_k).tolist() == [8, 0, 3, 3, 7, 1]
-    assert len(set(sample(torch.zeros(50, 9), generator=torch.Generator().manual_seed(0)).tolist())) > 1
+    source = torch.Generator().manual_seed(0)
+    assert len(set(sample(torch.zeros(50, 9), generator=source).tolist())) > 1
+    assert len({sample(torch.zeros(1, 9), generator=source).item() for _ in range(50)}) > 1
 
 
 @pytest.mark.parametrize("context", [1, 3, None])

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from attn_lab.bench.training import Bounds, StepTime, bounds, compare
 from attn_lab.tables import Row, show_tables
-from attn_lab.training.recipes import Recipe
+from attn_lab.training.recipe import Recipe
 
 HEADER = (
     "model",

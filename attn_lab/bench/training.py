@@ -19,7 +19,7 @@ from attn_lab.training.devices import PRECISIONS
 from attn_lab.training.fused import use_fused
 from attn_lab.training.loop import cross_entropy, train_epoch
 from attn_lab.training.losses import loss_of
-from attn_lab.training.recipes import Recipe
+from attn_lab.training.recipe import Recipe
 
 PTB_TYPES = 9_922  # the vocabulary of the notebook's protocol: the output layer is most of the work
 

@@ -19,7 +19,7 @@ RUNS = Path("runs")
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (train, doctor):
+    for command in (train, recipes, doctor):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -28,9 +28,9 @@ def train(
         str | None, typer.Option(help="pydoc (embedded, the default), toy, ptb, or a folder with train/valid/test.txt.")
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="notebook or quick; the default is notebook for ptb and quick for the others.")
+        str | None, typer.Option(help="See attn-lab recipes; the default is notebook for ptb and quick for the others.")
     ] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="basic_english (the default) or words_eos.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="basic_english or words_eos, instead of the recipe's.")] = None,
     device: Device = "auto",
     precision: Precision = "fp32",
     run: Annotated[Path | None, typer.Option(help="Folder to write to [default: a new one under runs/].")] = None,
@@ -118,7 +118,9 @@ def _settings(resumed: Path | None, corpus: str | None, recipe_name: str | None,
 
     if resumed is None:
         corpus = corpus or "pydoc"
-        return Settings(recipe(recipe_name or ("notebook" if corpus == "ptb" else "quick")), corpus, tokenizer)
+        chosen = recipe(recipe_name or ("notebook" if corpus == "ptb" else "quick"))
+        of_recipe = None if corpus == "toy" else chosen.tokenizer  # the toy corpus has one of its own
+        return Settings(chosen, corpus, tokenizer or of_recipe)
     settings = Settings.from_dict(RunFolder.existing(resumed).read_config())
     given = {"corpus": corpus, "tokenizer": tokenizer, "recipe": recipe(recipe_name) if recipe_name else None}
     return replace(settings, **_chosen(given))
@@ -127,6 +129,13 @@ def _settings(resumed: Path | None, corpus: str | None, recipe_name: str | None,
 def _chosen(options: dict[str, Any]) -> dict[str, Any]:
     """Without those that were left out."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def recipes() -> None:
+    """Show the recipes: model, parameters, work, and the perplexity that each was seen to reach."""
+    from attn_lab.training.recipe_table import show_recipes
+
+    show_recipes(console)
 
 
 def doctor(

@@ -6,7 +6,8 @@ from attn_lab.training.failures import Diverged
 from attn_lab.training.interrupt import Interrupted
 from attn_lab.training.loop import train_epoch
 from attn_lab.training.proof import PreflightFailed
-from attn_lab.training.recipes import RECIPES, Recipe, recipe
+from attn_lab.training.recipe import Recipe
+from attn_lab.training.recipes import RECIPES, recipe
 from attn_lab.training.run_folder import RunFolder
 from attn_lab.training.settings import Settings
 from attn_lab.training.start import train

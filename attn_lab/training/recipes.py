@@ -1,81 +1,7 @@
-"""Recipes: everything that decides a training run besides the corpus, under one name."""
-
-import math
-from dataclasses import asdict, dataclass
-from typing import Any
-
-import torch
-from torch import nn
+"""The recipes, by name."""
 
 from attn_lab.choices import check_choice
-from attn_lab.parts import Parts
-from attn_lab.training.losses import LOSSES
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A model's shape and how it is trained. Units: tokens for `window`, epochs for `epochs`, nats nowhere."""
-
-    name: str
-    about: str
-    d_model: int = 200
-    nhead: int = 2
-    d_hid: int = 200
-    nlayers: int = 2
-    dropout: float = 0.1
-    scale_embedding: bool = True
-    tie_weights: bool = False
-    norm_first: bool = False
-    window: int = 35
-    batch_size: int = 20
-    eval_batch_size: int = 10
-    optimizer: str = "sgd"
-    lr: float = 5.0
-    gamma: float = 0.95  # the learning rate's factor from one epoch to the next
-    clip: float = 0.5  # the gradient's largest norm
-    loss: str = "chunked"  # "plain": the table of all logits at once
-    epochs: int = 10
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse values that no run could use, before one starts."""
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        check_choice("loss", self.loss, LOSSES)
-        for name in ("d_model", "nhead", "d_hid", "nlayers", "window", "batch_size", "eval_batch_size", "epochs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and below 1; got {self.dropout}")
-        if not (math.isfinite(self.lr) and self.lr > 0 and self.clip > 0):
-            raise ValueError(f"lr and clip must be positive; got {self.lr} and {self.clip}")
-
-    def model(self, ntoken: int, parts: Parts) -> nn.Module:
-        """The recipe's model, of these parts."""
-        shape = (self.d_model, self.nhead, self.d_hid, self.nlayers)
-        return parts.model(ntoken, *shape, dropout=self.dropout, **self.switches())
-
-    def switches(self) -> dict[str, bool]:
-        """The model's options that change what it computes: the preflight checks the model with these."""
-        return {
-            "scale_embedding": self.scale_embedding,
-            "tie_weights": self.tie_weights,
-            "norm_first": self.norm_first,
-        }
-
-    def optimizer_for(self, model: nn.Module) -> torch.optim.Optimizer:
-        """The recipe's optimizer, over the model's parameters."""
-        return OPTIMIZERS[self.optimizer](model.parameters(), lr=self.lr)
-
-    def learning_rate(self, step: int, steps_per_epoch: int) -> float:
-        """Before step 0, 1, … of the whole run: a staircase, as torch's StepLR with a step of one epoch."""
-        return self.lr * self.gamma ** (step // steps_per_epoch)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For the run's config.json; `Recipe(**d)` reads it back."""
-        return asdict(self)
-
-
-OPTIMIZERS = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}
+from attn_lab.training.recipe import Recipe
 
 RECIPES = {
     recipe.name: recipe
@@ -95,9 +21,60 @@ RECIPES = {
             batch_size=16,
             optimizer="adamw",
             lr=2e-3,
+            weight_decay=0.01,
             gamma=0.85,
             clip=1.0,
             epochs=14,
+        ),
+        Recipe(
+            name="modern",
+            about="the notebook's two layers and width, trained well: what its recipe leaves on the table",
+            tokenizer="words_eos",
+            nhead=4,
+            d_hid=1000,
+            dropout=0.2,
+            output_dropout=0.3,
+            positions="rotary",
+            activation="squared_relu",
+            tie_weights=True,
+            norm_first=True,
+            window=140,
+            batch_size=10,
+            random_offsets=True,
+            average=0.999,
+            optimizer="adamw",
+            lr=2.5e-3,
+            weight_decay=0.05,
+            warmup=300,
+            schedule="cosine",
+            clip=1.0,
+            epochs=12,
+        ),
+        Recipe(
+            name="strong",
+            about="ten layers for a GPU, a first sketch: it runs, and nobody has trained it to the end yet",
+            tokenizer="words_eos",
+            d_model=384,
+            nhead=8,
+            d_hid=1536,
+            nlayers=10,
+            dropout=0.35,
+            output_dropout=0.5,
+            positions="rotary",
+            activation="squared_relu",
+            tie_weights=True,
+            norm_first=True,
+            window=140,
+            batch_size=20,
+            random_offsets=True,
+            average=0.999,
+            optimizer="adamw",
+            lr=1e-3,
+            weight_decay=0.1,
+            warmup=1000,
+            schedule="cosine",
+            clip=1.0,
+            epochs=60,
         ),
     )
 }

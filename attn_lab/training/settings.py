@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from attn_lab.training.recipes import Recipe
+from attn_lab.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor
 
 from attn_lab.corpora import Corpus
-from attn_lab.training.batches import Batches
-from attn_lab.training.recipes import Recipe
+from attn_lab.training.batches import Batches, n_windows
+from attn_lab.training.recipe import Recipe
 
 
 def batch_sizes(recipe: Recipe) -> dict[str, int]:
@@ -29,6 +30,20 @@ def check_lengths(corpus: Corpus, recipe: Recipe) -> None:
             )
 
 
+def steps_per_epoch(rows: Tensor, recipe: Recipe) -> int:
+    """How many windows an epoch has, the same in each."""
+    return n_windows(_shifted(rows, recipe, 0), recipe.window)
+
+
 def epoch_windows(rows: Tensor, recipe: Recipe, batches: Batches, epoch: int) -> Iterable[tuple[Tensor, Tensor]]:
     """The windows of epoch 0, 1, …: a function of its number, so that a run resumed within it reads the same ones."""
-    return batches.windows(rows, recipe.window)
+    return batches.windows(_shifted(rows, recipe, epoch), recipe.window)
+
+
+def _shifted(rows: Tensor, recipe: Recipe, epoch: int) -> Tensor:
+    """The rows without up to a window at both ends, so that each epoch cuts them elsewhere."""
+    if not recipe.random_offsets:
+        return rows
+    generator = torch.Generator().manual_seed(recipe.seed * 10_007 + epoch)  # not the global one: see epoch_windows
+    offset = int(torch.randint(recipe.window, (), generator=generator))
+    return rows[:, offset : rows.shape[1] - recipe.window + 1 + offset]

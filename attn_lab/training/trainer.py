@@ -12,11 +12,13 @@ from torch import Tensor
 from attn_lab.checks import CheckResult, preflight
 from attn_lab.corpora import Corpus
 from attn_lab.parts import Parts
-from attn_lab.training.batches import Batches, n_windows
+from attn_lab.training.baselines import write_baselines
+from attn_lab.training.batches import Batches
 from attn_lab.training.checkpoints import Progress, load_weights, random_state, save_weights
 from attn_lab.training.description import describe, replaced
 from attn_lab.training.evaluation import evaluate
 from attn_lab.training.failures import check_finite, diverged, interrupted, standing
+from attn_lab.training.findings import write_findings
 from attn_lab.training.interrupt import StopRequest
 from attn_lab.training.learner import Learner
 from attn_lab.training.loop import train_epoch
@@ -26,8 +28,9 @@ from attn_lab.training.progress import Display, perplexity
 from attn_lab.training.proof import judge
 from attn_lab.training.report import write_report
 from attn_lab.training.run_folder import RunFolder
+from attn_lab.training.saved_run import SavedRun
 from attn_lab.training.settings import Settings
-from attn_lab.training.texts import batch_sizes, check_lengths, epoch_windows
+from attn_lab.training.texts import batch_sizes, check_lengths, epoch_windows, steps_per_epoch
 from attn_lab.training.tracking import start_tracker, track
 
 
@@ -66,7 +69,7 @@ class Trainer:
         self.train_rows, self.valid_rows, self.test_rows = (
             self.processes.share(self._rows(split, rows)) for split, rows in batch_sizes(self.recipe).items()
         )
-        self.steps_per_epoch = n_windows(self.train_rows, self.recipe.window)
+        self.steps_per_epoch = steps_per_epoch(self.train_rows, self.recipe)
         self.learner = Learner(self.settings, len(self.corpus.vocabulary), self.parts, self.accelerator)
         self.progress = Progress()
         if resume and self.run.resume_file.exists():
@@ -88,6 +91,7 @@ class Trainer:
             describe(self.settings, self.corpus, self.learner.bare_model, parts, self.steps_per_epoch, checks)
         )
         self.corpus.vocabulary.to_json(self.run.vocabulary_file)
+        write_baselines(self.run, self.corpus, self.console)
         self.run.forget_after(self.progress.step, self.progress.epoch)
         start_tracker(self.accelerator, self.settings.tracker, self.progress.step)
 
@@ -196,7 +200,7 @@ class Trainer:
         load_weights(self.learner.evaluated, self.run.best_file)
         test_loss = self._evaluate(self.test_rows)
         self._log("test", epoch=progress.best_epoch, loss=test_loss)
-        self.processes.first(lambda: write_report(self.run))
+        self.processes.first(self._report)
         self.console.print(
             f"test: loss {test_loss:.3f}, perplexity {perplexity(test_loss):,.2f} (weights of epoch "
             f"{progress.best_epoch})\nreport: {self.run.report_file}",
@@ -204,6 +208,13 @@ class Trainer:
             soft_wrap=True,
         )
         return Outcome(progress.best_epoch, progress.best_loss, test_loss)
+
+    def _report(self) -> None:
+        """What the best weights do and do not know, and the report."""
+        vocabulary, device = self.corpus.vocabulary, self.accelerator.device
+        best = SavedRun(self.settings, vocabulary, self.learner.evaluated, device, self.batches)
+        write_findings(self.run, best, self.corpus, self.console)
+        write_report(self.run)
 
     def _evaluate(self, rows: Tensor) -> float:
         """Nats per token of all processes' rows, of which these are this one's."""

@@ -211,12 +211,12 @@ class OuterName(nn.Module):
 def test_a_part_of_ones_own_is_read_too(parts: dict[str, Any]) -> None:
     """Catches a place that only the reference has, a submodule that is lost, and a block taken for its attention."""
     model = model_of(**parts).eval()
-    names = [name for name, _ in model.named_modules()]
+    names = [(name, vars(module).get("attention")) for name, module in model.named_modules()]
     weights, logits = attention_weights(model, ids())
     assert [w.shape for w in weights] == [(2, HEADS, N, N)] * 3
     assert torch.equal(logits, model(ids()))
     torch.testing.assert_close(weights[0].sum(-1), torch.ones(2, HEADS, N, dtype=torch.float64))
-    assert names == [name for name, _ in model.named_modules()]
+    assert names == [(name, vars(module).get("attention")) for name, module in model.named_modules()]
 
 
 class Inline(MultiHeadSelfAttention):

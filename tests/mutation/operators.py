@@ -87,7 +87,12 @@ class DeleteKeywordArgument(Operator):
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
         """As cosmic-ray asks for them."""
-        return (Example("f(x, y=1)", "f(x,)"), Example("f(y=1)", "f()"))
+        return (
+            Example("f(x, y=1)", "f(x,)"),
+            Example("f(y=1)", "f()"),
+            Example("f(x, y=1, z=2)", "f(x, z=2)"),
+            Example("f(x, y=1, z=2)", "f(x, y=1,)", occurrence=1),
+        )
 
 
 class SwapAxes(Operator):

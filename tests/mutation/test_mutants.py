@@ -66,7 +66,7 @@ def test_only_the_lines_between_the_marks() -> None:
 
 def test_each_mutant_is_another_program() -> None:
     """Catches a mutant that comes twice, one that does not compile, and two that are told by the same words."""
-    found = mutants("x = f(1, 2, a=3)\nx = f(1, 2, a=3)\n")
+    found = mutants("x = f(1, 2, a=3)\nx = f(1, 2, a=3)\ny = lambda *, a: a\n")  # a star that is no product
     assert len({mutant.text for mutant in found}) == len({mutant.change for mutant in found}) == len(found) > 8
     for mutant in found:
         compile(mutant.text, "mutant", "exec")
@@ -106,6 +106,13 @@ def test_what_is_caught_and_what_is_not(planted: Solution, tmp_path: Path) -> No
     assert caught_by(by_change["if c > b: -> if c < b:"]) == "test_of_two_it_is_the_larger: AssertionError"
     assert caught_by("larger = None +").startswith("does not load")
     assert caught_by(ENDLESS, seconds=3.0) == "did not end within 3 s"
+
+
+def test_a_judge_that_fails_catches_nothing(planted: Solution, tmp_path: Path) -> None:
+    """Catches trouble of the judge's own, tests that do not load for instance, that is taken for a verdict."""
+    planted.specification.write_text("import nothing_of_that_name\n", encoding="utf-8")
+    with pytest.raises(RuntimeError, match="nothing_of_that_name"):
+        planted.judge(PROGRAM, tmp_path / "answers", 60.0)
 
 
 def test_a_run_goes_on_where_it_was_stopped(planted: Solution, tmp_path: Path) -> None:

@@ -31,12 +31,14 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What compiled_runs.py found, in a process of its own: a compiler cannot read what checks the shapes here."""
     folder = tmp_path_factory.mktemp("compiled")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment |= {"TORCHINDUCTOR_FX_GRAPH_CACHE": "1"}  # the resumed run finds what the first has compiled
     command = [sys.executable, str(compiled_runs.__file__), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1]) | {"folder": folder}
 
 
+@pytest.mark.timeout(900)  # some tens of seconds of compiling, on a machine that does nothing else
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_compiled_steps_are_the_same(compiled: dict[str, Any], precision: str) -> None:
     """Catches a compiled loss that is another one, whose gradient is, that was not compiled, or that runs in float32

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -14,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from attn_lab.training import RunFolder
+from attn_lab.training.devices import accelerator_for
 from attn_lab.training.processes import Processes
 from tests.training import scaled_run
 
@@ -97,8 +97,9 @@ def test_every_row_is_one_process_s(rows: int, sizes: list[int]) -> None:
     whole = torch.arange(7 * rows).reshape(rows, 7)
     shares = []
     for index in range(3):
-        accelerator = SimpleNamespace(process_index=index, num_processes=3, device=torch.device("cpu"))
-        shares.append(Processes(accelerator).share(whole))
+        processes = Processes(accelerator_for("cpu", "fp32"))
+        processes.index, processes.count = index, 3
+        shares.append(processes.share(whole))
     assert [len(share) for share in shares] == sizes
     assert torch.equal(torch.cat(shares), whole)
 

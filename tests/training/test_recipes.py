@@ -4,9 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
-from attn_lab import Parts
+from attn_lab import Parts, attention
 from attn_lab.training import RECIPES, Recipe, recipe
+from attn_lab.training.recipe_table import TRAINED, flops_per_token, row
 
 
 def test_the_notebooks_numbers() -> None:
@@ -51,9 +53,46 @@ def test_an_unknown_recipe_names_the_nearest() -> None:
         ("lr", -1.0),
         ("clip", 0.0),
         ("optimizer", "sdg"),
+        ("schedule", "cosin"),
+        ("positions", "rotating"),
+        ("activation", "rulu"),
+        ("output_dropout", 1.0),
+        ("average", 1.0),
+        ("warmup", -1),
+        ("weight_decay", float("inf")),
     ],
 )
 def test_values_that_no_run_could_use(field: str, value: Any) -> None:
     """Catches a run that starts and fails, or learns nothing, an hour later."""
     with pytest.raises(ValueError, match=field):
         replace(recipe("quick"), **{field: value})
+
+
+def test_the_budget_of_the_modern_recipe() -> None:
+    """Catches a recipe that wins by being larger: the comparison is with models of at most 4.7 million parameters."""
+    modern = recipe("modern")
+    assert (modern.nlayers, modern.d_model, modern.tokenizer) == (2, 200, "words_eos")
+    assert sum(p.numel() for p in modern.model(10_000, Parts()).parameters()) <= 4_700_000
+
+
+def test_the_budget_of_the_strong_recipe() -> None:
+    """Catches a recipe beyond the 24 million parameters of the models that it is compared with."""
+    with torch.device("meta"):
+        assert sum(p.numel() for p in recipe("strong").model(10_000, Parts()).parameters()) <= 24_000_000
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_has_a_line(name: str) -> None:
+    """Catches a recipe that the table does not know, and a count of parameters that is not the model's."""
+    trained = TRAINED[name]
+    parameters = sum(p.numel() for p in recipe(name).model(trained.types, Parts()).parameters())
+    assert row(recipe(name))[:4:3] == (name, f"{parameters / 1e6:.2f} M")
+
+
+def test_the_work_is_that_of_the_products() -> None:
+    """Catches a table of work that forgets the backward pass, the output layer or a layer."""
+    r = replace(recipe("quick"), d_model=8, nhead=2, d_hid=16, nlayers=3, window=5)
+    with torch.device("meta"):
+        model = r.model(50, Parts(attention=attention))
+    per_layer = 4 * 8 * 8 + 2 * 8 * 16 + 2 * 5 * 8  # projections, feed-forward, scores and sum over 5 keys
+    assert flops_per_token(model, r) == pytest.approx(3 * 2 * (3 * per_layer + 50 * 8))

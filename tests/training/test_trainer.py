@@ -62,6 +62,11 @@ def test_the_folder_holds_what_it_says(finished: RunFolder) -> None:
         "resume.pt",
         "curves.png",
         "report.md",
+        "baselines.json",
+        "findings.json",
+        "by_position.png",
+        "by_frequency.png",
+        "attention.png",
     }
     assert finished.curves_file.read_bytes().startswith(b"\x89PNG")
 
