@@ -10,8 +10,20 @@ import pytest
 from attn_lab.checks import CheckResult
 from attn_lab.training import Outcome, RunFolder, Settings, recipe, train
 
-TINY = replace(
-    recipe("quick"), d_model=32, d_hid=64, window=28, batch_size=20, eval_batch_size=5, epochs=2, lr=1e-2, dropout=0.1
+TINY = replace(  # with everything that a resumed run must take up again
+    recipe("quick"),
+    d_model=32,
+    d_hid=64,
+    window=28,
+    batch_size=20,
+    eval_batch_size=5,
+    epochs=2,
+    lr=5e-3,
+    dropout=0.1,
+    random_offsets=True,
+    average=0.9,
+    schedule="cosine",
+    warmup=3,
 )
 
 

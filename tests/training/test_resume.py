@@ -192,7 +192,10 @@ def _assert_same(run: RunFolder, whole: RunFolder) -> None:
 
 
 def test_the_tiny_recipe_can_tell() -> None:
-    """Catches a test bed without dropout and without an optimizer that remembers: resuming would be trivial."""
+    """Catches a test bed without anything that remembers, or hangs on the step: resuming would be trivial."""
     assert TINY.dropout > 0
     assert TINY.optimizer == "adamw"
+    assert TINY.random_offsets
+    assert TINY.average > 0
+    assert TINY.schedule == "cosine"
     assert replace(Settings(TINY), save_every=1) != Settings(TINY)
