@@ -6,10 +6,7 @@ HAS_CPU_KERNELS = torch.__version__ >= torch.torch_version.TorchVersion("2.4")
 
 
 def use_fused(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Let the optimizer take its fused kernel: the same step, read and written once.
-
-    AdamW on a CPU takes a quarter of the time for it: see docs/training/scale.md.
-    """
+    """Let the optimizer take its fused kernel: the same step, with each weight read and written once."""
     if device.type == "cuda" or (device.type == "cpu" and HAS_CPU_KERNELS):
         for group in optimizer.param_groups:
             if "fused" in group:

@@ -48,7 +48,7 @@ def test_tied_weights_stay_tied() -> None:
 def test_a_run_evaluates_and_keeps_the_average(train_tiny: Callable) -> None:  # type: ignore[type-arg]
     """Catches a run that reports the losses of one set of weights and saves another."""
     run, outcome = train_tiny(recipe={"average": 0.9})
-    _, plain_outcome = train_tiny("plain")
+    _, plain_outcome = train_tiny("plain", recipe={"average": 0.0})
     assert outcome.test_loss != plain_outcome.test_loss
     state = torch.load(run.resume_file, weights_only=True)
     kept, trained = load_file(run.last_file), state["model"]

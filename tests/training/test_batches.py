@@ -228,7 +228,8 @@ def test_the_runs_own_batches_are_the_ones_that_train(tiny: Settings, tmp_path: 
 
     settings = replace(tiny, recipe=replace(tiny.recipe, epochs=1))
     own = train(settings, RunFolder(tmp_path / "own"), batches=Batches(rows, cut))
-    assert calls == [("rows", 20), ("rows", 5), ("rows", 5), ("windows", 20), ("windows", 5), ("windows", 5)]
+    assert calls[:6] == [("rows", 20), ("rows", 5), ("rows", 5), ("windows", 20), ("windows", 5), ("windows", 5)]
+    assert set(calls[6:]) == {("rows", 5), ("windows", 5)}  # what the report looks into, on the validation text
     assert own == train(settings, RunFolder(tmp_path / "reference"))
     replaced = [
         json.loads((tmp_path / name / "config.json").read_text(encoding="utf-8"))["replaced_parts"]

@@ -76,8 +76,11 @@ def test_the_flag_overrides_and_is_recorded(tiny: Settings, tmp_path: Path) -> N
     assert run.read_config()["ignore_preflight"] is True
 
 
-def test_the_users_parts_are_the_ones_that_train(tiny: Settings, tmp_path: Path, quick_preflight: None) -> None:
+def test_the_users_parts_are_the_ones_that_train(
+    tiny: Settings, tmp_path: Path, quick_preflight: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Catches parts that are checked and then left out of the model."""
+    monkeypatch.setattr("attn_lab.training.trainer.write_findings", lambda *_: None)  # asks attention for its weights
     calls = dict.fromkeys(("attention", "mask", "module", "block", "positions"), 0)
 
     def counting(name: str, part: Callable[..., Any]) -> Callable[..., Any]:

@@ -120,7 +120,7 @@ def test_the_report_of_an_unfinished_run(finished: RunFolder, tmp_path: Path) ->
 def test_a_loss_that_is_no_number_stops_the_run(change: dict, place: str, train_tiny: Callable, tmp_path: Path) -> None:
     """Catches a run that goes on with NaN weights, or that saves them over the last good checkpoint."""
     with pytest.raises(Diverged, match=rf"at {place} \d+ \(epoch 1, learning rate 1e\+3\d\).*last good checkpoint"):
-        train_tiny(recipe=change)
+        train_tiny(recipe={"warmup": 0, "schedule": "staircase", **change})
     resume = tmp_path / "run" / "resume.pt"
     if resume.exists():
         state = torch.load(resume, weights_only=True)
