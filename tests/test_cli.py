@@ -189,3 +189,24 @@ def test_it_is_a_program_and_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "attn_lab", "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "train" in done.stdout
+
+
+def test_the_tokenizer_is_the_recipes_unless_one_is_named(attn_lab: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches perplexities of another protocol than the recipe's, and a recipe that no toy corpus can be tried with."""
+    seen: list[str | None] = []
+    monkeypatch.setattr("attn_lab.training.train", lambda settings, *_, **__: seen.append(settings.tokenizer))
+    for options in (
+        ("--corpus", "ptb", "--recipe", "modern"),
+        ("--corpus", "ptb", "--recipe", "modern", "--tokenizer", "basic_english"),
+        ("--corpus", "ptb"),
+        ("--corpus", "toy", "--recipe", "modern"),
+    ):
+        assert attn_lab("train", *options)[0] == 0
+    assert seen == ["words_eos", "basic_english", "basic_english", None]
+
+
+def test_the_recipes_are_shown(attn_lab: Run) -> None:
+    """Catches a recipe that trains and is not listed."""
+    code, out, _ = attn_lab("recipes")
+    assert code == 0
+    assert all(f" {name} " in out for name in ("notebook", "quick", "modern", "strong"))

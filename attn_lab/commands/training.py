@@ -77,6 +77,7 @@ def train(
     from attn_lab.training import RunFolder
     from attn_lab.training import train as run_training
     from attn_lab.training.devices import resolve_device
+    from attn_lab.training.models import left_out
     from attn_lab.training.processes import agreed, is_first
     from attn_lab.training.run_folder import latest_run, new_run_path
 
@@ -100,7 +101,11 @@ def train(
     run = run or agreed(
         lambda: new_run_path(RUNS, Path(settings.corpus).name, settings.recipe.name), resolve_device(device)
     )
-    for line in (f"run: {run}", *own.lines) if is_first() else ():
+    unused = [
+        f"{name}: proven, and left out of this recipe's model, which has {settings.recipe.positions} positions"
+        for name in left_out(settings.recipe, own.parts)
+    ]
+    for line in (f"run: {run}", *own.lines, *unused) if is_first() else ():
         console.print(line, highlight=False, soft_wrap=True)
     run_training(
         replace(settings, preflight_masks=own.masks),

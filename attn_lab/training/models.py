@@ -53,3 +53,8 @@ def dressed(recipe: "Recipe", parts: Parts) -> Parts:
     if recipe.activation != "relu":
         parts = replace(parts, block=partial(parts.block, activation=ACTIVATIONS[recipe.activation]))
     return parts
+
+
+def left_out(recipe: "Recipe", parts: Parts) -> list[str]:
+    """Parts that are not the reference's and that this recipe has no place for."""
+    return [name for name in parts.replaced() if name == "positions" and recipe.positions != "sinusoids"]

@@ -10,6 +10,7 @@ from torch import nn
 
 from attn_lab import EncoderBlock, Parts, TransformerLanguageModel, attention
 from attn_lab.training import Recipe, recipe
+from attn_lab.training.models import left_out
 from attn_lab.variants.rotary import NoPositions, RotaryAttention
 
 SMALL = replace(
@@ -86,3 +87,10 @@ def test_parts_of_ones_own_stay() -> None:
     calls: list[int] = []
     SMALL.model(11, Parts(attention=mine))(IDS)
     assert len(calls) == SMALL.nlayers
+
+
+def test_positions_of_ones_own_that_a_recipe_has_no_place_for() -> None:
+    """Catches a learner's positions that are proven, named in the report, and silently not trained with."""
+    own = Parts(positions=lambda *_: nn.Identity())
+    assert left_out(recipe("modern"), own) == ["positions"]
+    assert left_out(recipe("notebook"), own) == left_out(recipe("modern"), Parts(attention=attention)) == []
