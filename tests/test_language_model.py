@@ -435,6 +435,13 @@ def test_the_coldest_temperature_is_greedy() -> None:
         assert sample(logits, temperature=temperature).item() == 2
 
 
+def test_sampling_is_at_the_models_own_probabilities_by_default() -> None:
+    """Catches a default that sharpens or flattens."""
+    logits = torch.tensor([[0.0, 1.0, 2.0, 1.5]]).expand(50, 4)
+    own, given = (torch.Generator().manual_seed(0) for _ in range(2))
+    assert torch.equal(sample(logits, generator=own), sample(logits, 1.0, generator=given))
+
+
 @pytest.mark.parametrize("temperature", [float("nan"), float("inf")])
 def test_a_temperature_must_be_a_number(temperature: float) -> None:
     """Catches NaN, which is neither below 0 nor above it."""

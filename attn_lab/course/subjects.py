@@ -212,6 +212,7 @@ SUBJECTS = {
             "e08",
             "MultiHeadSelfAttention",
             {
+                "test_each_query_gets_a_vector_of_the_models_width": "which axis is the text, and which the batch?",
                 "test_each_head_gets_its_own_features": "whose weights and whose inputs make which head?",
                 "test_the_heads_are_put_side_by_side_and_projected": "what becomes of what the heads found?",
                 "test_equals_pytorch": "does it run without what may be left out?",

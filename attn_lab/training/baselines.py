@@ -17,6 +17,8 @@ from attn_lab.training.run_folder import RunFolder
 ORDER = 5
 KNESER_NEY = f"Kneser-Ney {ORDER}-gram"
 
+A_MOMENT = 500_000  # tokens: about a second of counting
+
 
 def unigram_loss(train: Int[Tensor, " n"], text: Int[Tensor, " m"], n_types: int) -> float:
     """Nats per token of `text` under the frequencies of `train`, one added to each: no context at all."""
@@ -30,8 +32,9 @@ def unigram_losses(train: Int[Tensor, " n"], text: Int[Tensor, " m"], n_types: i
 
 
 def fit_kneser_ney(corpus: Corpus, console: Console) -> KneserNey:
-    """The n-gram model of a corpus; says that it is counting, since a long text takes a while."""
-    console.print(f"{KNESER_NEY}: counting the n-grams of {len(corpus.train):,} tokens", highlight=False)
+    """The n-gram model of a corpus; says that it is counting where that takes more than a moment."""
+    if len(corpus.train) > A_MOMENT:
+        console.print(f"{KNESER_NEY}: counting the n-grams of {len(corpus.train):,} tokens", highlight=False)
     return KneserNey(corpus.train, len(corpus.vocabulary), ORDER)
 
 

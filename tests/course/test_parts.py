@@ -129,6 +129,12 @@ def learner(tmp_path: Path) -> Learner:
 
 
 @pytest.fixture
+def no_findings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that count how often a part is called: what the report looks into calls them as well."""
+    monkeypatch.setattr("attn_lab.training.trainer.write_findings", lambda *_: None)
+
+
+@pytest.fixture
 def quick_preflight(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of what comes after the preflight."""
     passed = [CheckResult("stood in for by a test", "attention", True, 0.0, "")]
@@ -156,7 +162,7 @@ def n_windows(run: RunFolder) -> tuple[int, int]:
     return config["steps_per_epoch"], sum(others)
 
 
-@pytest.mark.usefixtures("quick_preflight")
+@pytest.mark.usefixtures("quick_preflight", "no_findings")
 @pytest.mark.parametrize("norm_first", [False, True])
 def test_each_part_is_called_as_often_as_the_run_needs_it(norm_first: bool, learner: Learner, tmp_path: Path) -> None:
     """Catches a part that is loaded, named in the report, and left out: a module around the reference's attention."""
@@ -342,7 +348,7 @@ def test_the_report_says_whose_the_parts_were(learner: Learner, tmp_path: Path) 
     assert re.search(r"\| block \| the reference's \| (\d+) of \1 \|", report)
 
 
-@pytest.mark.usefixtures("quick_preflight")
+@pytest.mark.usefixtures("quick_preflight", "no_findings")
 def test_a_stopped_run_goes_on_with_them(learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a resumed run of other parts: the reference's, or the learner's that were done in the meantime."""
     learner.does("e02", "e08", "e17")

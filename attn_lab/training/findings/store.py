@@ -8,7 +8,7 @@ from rich.console import Console
 
 from attn_lab.corpora import Corpus
 from attn_lab.files import write_text
-from attn_lab.training.baselines import fit_kneser_ney, write_baselines
+from attn_lab.training.baselines import A_MOMENT, fit_kneser_ney, write_baselines
 from attn_lab.training.findings import attention, by_frequency, by_position, by_word, samples
 from attn_lab.training.findings.scores import score
 from attn_lab.training.kneser_ney import KneserNey
@@ -35,7 +35,8 @@ def write_findings(run: RunFolder, saved: SavedRun, corpus: Corpus, console: Con
     console = console or Console(quiet=True)
     kneser_ney = fit_kneser_ney(corpus, console)
     write_baselines(run, corpus, kneser_ney=kneser_ney)
-    console.print("findings: scoring the validation text, token by token", highlight=False)
+    if len(corpus.train) > A_MOMENT:
+        console.print("findings: scoring the validation text, token by token", highlight=False)
     valid = run.metrics("valid")
     best = min(valid, key=lambda m: m["loss"])["epoch"] if valid else None
     found = {"format": FORMAT, "epoch": best} | measure_findings(saved, corpus, kneser_ney)
