@@ -29,7 +29,7 @@ def test_the_model_learns_and_does_not_leak(finished: RunFolder) -> None:
     """Catches a loop that does not learn (unigram), and one in which the target is visible (below the entropy)."""
     config, losses = finished.read_config(), [m["loss"] for m in finished.metrics("valid")]
     protocol = config["protocol"]
-    assert losses[-1] < losses[0] < protocol["unigram_loss"]["valid"]
+    assert losses[-1] < min(losses[0], protocol["unigram_loss"]["valid"])
     assert finished.metrics("test")[-1]["loss"] >= protocol["entropy_floor"]
     assert finished.metrics("test")[-1]["loss"] < protocol["unigram_loss"]["test"] - 0.5
 
