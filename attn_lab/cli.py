@@ -5,7 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
-from attn_lab.commands import course, measuring, reading, training
+from attn_lab.commands import ablating, course, measuring, reading, training
 
 app = typer.Typer(
     help="""Learn attention by building it: exercises that say what is wrong, and a language model to train.
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for panel in (course, training, reading, measuring):
+for panel in (course, training, ablating, reading, measuring):
     panel.register(app)
 
 errors = Console(stderr=True)

@@ -37,7 +37,7 @@ def attn_lab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 @pytest.fixture
 def quick_preflight(monkeypatch: pytest.MonkeyPatch) -> None:
     passed = [CheckResult("stood in for by a test", "attention", True, 0.0, "")]
-    monkeypatch.setattr("attn_lab.training.trainer.preflight", lambda *_, **__: passed)
+    monkeypatch.setattr("attn_lab.training.proof.preflight", lambda *_, **__: passed)
 
 
 @pytest.fixture

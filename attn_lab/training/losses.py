@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from attn_lab.efficient.chunked_loss import linear_cross_entropy
 from attn_lab.language_model import TransformerLanguageModel
 from attn_lab.training.loop import cross_entropy
+from attn_lab.training.lstm import LSTMLanguageModel
 
 LOSSES = ("plain", "chunked")
 
@@ -34,5 +35,5 @@ class ChunkedLoss(PlainLoss):
 
 def loss_of(model: nn.Module, kind: str) -> PlainLoss:
     """The loss of that kind; plain where the model is one's own, whose forward pass must not be gone around."""
-    is_reference = type(model) is TransformerLanguageModel
-    return ChunkedLoss(model) if kind == "chunked" and is_reference else PlainLoss(model)
+    is_ours = type(model) in (TransformerLanguageModel, LSTMLanguageModel)
+    return ChunkedLoss(model) if kind == "chunked" and is_ours else PlainLoss(model)

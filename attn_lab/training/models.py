@@ -9,11 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attn_lab.parts import Parts
+from attn_lab.training.lstm import LSTMLanguageModel
 from attn_lab.variants.rotary import NoPositions, RotaryAttention
 
 if TYPE_CHECKING:
     from attn_lab.training.recipe import Recipe
 
+ARCHITECTURES = ("transformer", "lstm")
 POSITIONS = ("sinusoids", "rotary", "none")
 
 
@@ -29,8 +31,11 @@ def model_of(recipe: "Recipe", ntoken: int, parts: Parts) -> nn.Module:
     """The recipe's model, of these parts.
 
     Raises:
-        ValueError: the recipe drops features before the output layer, and a model of one's own has no `norm` there.
+        ValueError: the recipe drops features before the output layer, and a model of one's own has no `norm` there; or
+            its model has no place for parts.
     """
+    if recipe.architecture == "lstm":
+        return _lstm(recipe, ntoken, parts)
     shape = (recipe.d_model, recipe.nhead, recipe.d_hid, recipe.nlayers)
     model = dressed(recipe, parts).model(ntoken, *shape, dropout=recipe.dropout, **recipe.switches())
     if recipe.output_dropout:
@@ -42,6 +47,22 @@ def model_of(recipe: "Recipe", ntoken: int, parts: Parts) -> nn.Module:
             )
         model.norm = nn.Sequential(norm, nn.Dropout(recipe.output_dropout))
     return model
+
+
+def _lstm(recipe: "Recipe", ntoken: int, parts: Parts) -> nn.Module:
+    if own := parts.replaced():
+        raise ValueError(
+            f"the model of the recipe {recipe.name!r} is an LSTM, which has no place for parts of attention; got "
+            f"{', '.join(own)}. Leave --parts out, or take another recipe"
+        )
+    return LSTMLanguageModel(
+        ntoken,
+        recipe.d_model,
+        recipe.nlayers,
+        recipe.dropout,
+        recipe.output_dropout,
+        tie_weights=recipe.tie_weights,
+    )
 
 
 def dressed(recipe: "Recipe", parts: Parts) -> Parts:

@@ -1,20 +1,43 @@
-"""The preflight's verdict: a run whose parts are not proven does not start."""
+"""The proof before a run: one whose parts are not shown to be right does not start."""
 
+import torch
 from rich.console import Console
 
-from attn_lab.checks import CheckResult
+from attn_lab.checks import CheckResult, preflight
+from attn_lab.parts import Parts
+from attn_lab.training.batches import Batches
+from attn_lab.training.settings import Settings
 
 
 class PreflightFailed(ValueError):
     """A part is not what it should be, so the run did not start."""
 
 
-def judge(results: list[CheckResult], console: Console, *, ignore: bool) -> None:
-    """Say how many checks passed.
+def prove(
+    parts: Parts, batches: Batches, settings: Settings, device: torch.device, console: Console
+) -> list[CheckResult]:
+    """The preflight of a run's parts on its device, said and judged; without results where none of them is used.
 
     Raises:
-        PreflightFailed: some did not, and they are not to be ignored; each is named.
+        PreflightFailed: some checks did not pass, and they are not to be ignored; each is named.
     """
+    if settings.recipe.architecture != "transformer":
+        console.print("preflight: nothing of ours to prove, the model is PyTorch's own nn.LSTM", highlight=False)
+        return []
+    console.print("preflight: proving the parts equal to PyTorch's on this device", highlight=False)
+    results = preflight(
+        parts,
+        device=device,
+        precision=settings.precision,
+        model_options=settings.recipe.switches(),
+        masks=settings.preflight_masks,
+        batches=batches,
+    )
+    _judge(results, console, ignore=settings.ignore_preflight)
+    return results
+
+
+def _judge(results: list[CheckResult], console: Console, *, ignore: bool) -> None:
     failed = [result for result in results if not result.passed]
     summary = f"preflight: {len(results) - len(failed)} of {len(results)} checks passed"
     console.print(f"{summary} in {sum(result.seconds for result in results):.1f} s", highlight=False)

@@ -11,11 +11,12 @@ from attn_lab.choices import check_choice
 from attn_lab.corpora import TOKENIZERS
 from attn_lab.parts import Parts
 from attn_lab.training.losses import LOSSES
-from attn_lab.training.models import ACTIVATIONS, POSITIONS, model_of
+from attn_lab.training.models import ACTIVATIONS, ARCHITECTURES, POSITIONS, model_of
 from attn_lab.training.optimizers import OPTIMIZERS
 from attn_lab.training.schedules import SCHEDULES, warm_up
 
 CHOICES = {
+    "architecture": ARCHITECTURES,
     "optimizer": OPTIMIZERS,
     "loss": LOSSES,
     "schedule": SCHEDULES,
@@ -31,6 +32,7 @@ class Recipe:
 
     name: str
     about: str
+    architecture: str = "transformer"  # "lstm" reads d_model, nlayers, the dropouts and tie_weights alone
     d_model: int = 200
     nhead: int = 2
     d_hid: int = 200

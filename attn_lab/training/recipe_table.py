@@ -28,6 +28,7 @@ TRAINED = {
     "notebook": Trained("ptb", 9_922, 924_412, "161.0"),
     "quick": Trained("pydoc", 7_000, 65_000, "about 110"),
     "modern": Trained("ptb", 10_000, 929_589, "93.3"),
+    "lstm": Trained("ptb", 10_000, 929_589, "open"),
     "strong": Trained("ptb", 10_000, 929_589, "open"),
 }
 HEADER = ("recipe", "corpus, tokens", "model", "parameters", "trained", "TFLOP", "test perplexity")
@@ -45,17 +46,25 @@ def row(recipe: Recipe) -> Row:
     """A recipe's line."""
     trained = TRAINED[recipe.name]
     with torch.device("meta"):  # shapes alone
-        model = recipe.model(trained.types, Parts(attention=attention))
+        parts = Parts(attention=attention) if recipe.architecture == "transformer" else Parts()  # einsum: is counted
+        model = recipe.model(trained.types, parts)
     parameters = sum(weight.numel() for weight in model.parameters())
     return (
         recipe.name,
         f"{trained.corpus}, {recipe.tokenizer}",
-        f"{recipe.nlayers} x {recipe.d_model}, {recipe.nhead} heads, {recipe.d_hid} inside",
+        shape(recipe),
         f"{parameters / 1e6:.2f} M",
         f"{recipe.epochs} epochs, {recipe.optimizer}, windows of {recipe.window}",
         f"{recipe.epochs * trained.tokens * flops_per_token(model, recipe) / 1e12:,.0f}",
         trained.perplexity,
     )
+
+
+def shape(recipe: Recipe) -> str:
+    """Layers and widths, in words."""
+    if recipe.architecture == "lstm":
+        return f"LSTM, {recipe.nlayers} x {recipe.d_model}"
+    return f"{recipe.nlayers} x {recipe.d_model}, {recipe.nhead} heads, {recipe.d_hid} inside"
 
 
 def flops_per_token(model: torch.nn.Module, recipe: Recipe) -> float:

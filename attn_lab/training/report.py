@@ -93,6 +93,8 @@ def _epochs(run: RunFolder) -> str:
 def _preflight(run: RunFolder) -> str:
     config = run.read_config()
     checks = config["preflight"]
+    if not checks:
+        return "## Preflight\n\nThere was nothing to prove: the model is made of PyTorch's own layers."
     passed = sum(c["passed"] for c in checks)
     seconds = sum(c["seconds"] for c in checks)
     text = f"{passed} of {len(checks)} checks passed on this device, in {seconds:.1f} s, before the first step."

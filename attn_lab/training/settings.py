@@ -19,6 +19,7 @@ class Settings:
     precision: str = "fp32"
     save_every: int = 200  # steps between two checkpoints
     compile: bool = False  # the step, by torch.compile
+    findings: bool = True  # measure what the report looks into; later: attn-lab report --measure
     tracker: str | None = None  # where losses are shown besides metrics.jsonl
     ignore_preflight: bool = False
     preflight_masks: str = "all"  # which masks the parts are tried with; see attn_lab.checks.preflight

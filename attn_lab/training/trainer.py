@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor
 
-from attn_lab.checks import CheckResult, preflight
+from attn_lab.checks import CheckResult
 from attn_lab.corpora import Corpus
 from attn_lab.parts import Parts
 from attn_lab.training.baselines import write_baselines
@@ -25,7 +25,7 @@ from attn_lab.training.loop import train_epoch
 from attn_lab.training.meter import LOG_EVERY, Meter
 from attn_lab.training.processes import Processes, mean_over_rows
 from attn_lab.training.progress import Display, perplexity
-from attn_lab.training.proof import judge
+from attn_lab.training.proof import prove
 from attn_lab.training.report import write_report
 from attn_lab.training.run_folder import RunFolder
 from attn_lab.training.saved_run import SavedRun
@@ -65,7 +65,9 @@ class Trainer:
 
     def prepare(self, resume: bool) -> None:
         """Prove the parts and the batches, build the model, and find where to begin."""
-        checks = self.processes.first(self._preflight)
+        checks = self.processes.first(
+            lambda: prove(self.parts, self.batches, self.settings, self.accelerator.device, self.console)
+        )
         self.train_rows, self.valid_rows, self.test_rows = (
             self.processes.share(self._rows(split, rows)) for split, rows in batch_sizes(self.recipe).items()
         )
@@ -94,19 +96,6 @@ class Trainer:
         write_baselines(self.run, self.corpus, self.console)
         self.run.forget_after(self.progress.step, self.progress.epoch)
         start_tracker(self.accelerator, self.settings.tracker, self.progress.step)
-
-    def _preflight(self) -> list[CheckResult]:
-        self.console.print("preflight: proving the parts equal to PyTorch's on this device", highlight=False)
-        results = preflight(
-            self.parts,
-            device=self.accelerator.device,
-            precision=self.settings.precision,
-            model_options=self.recipe.switches(),
-            masks=self.settings.preflight_masks,
-            batches=self.batches,
-        )
-        judge(results, self.console, ignore=self.settings.ignore_preflight)
-        return results
 
     def _rows(self, split: str, batch_size: int) -> Tensor:
         ids, batchify = self.corpus.split(split), self.batches.batchify
@@ -213,7 +202,8 @@ class Trainer:
         """What the best weights do and do not know, and the report."""
         vocabulary, device = self.corpus.vocabulary, self.accelerator.device
         best = SavedRun(self.settings, vocabulary, self.learner.evaluated, device, self.batches)
-        write_findings(self.run, best, self.corpus, self.console)
+        if self.settings.findings:
+            write_findings(self.run, best, self.corpus, self.console)
         write_report(self.run)
 
     def _evaluate(self, rows: Tensor) -> float:

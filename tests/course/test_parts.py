@@ -138,13 +138,13 @@ def no_findings(monkeypatch: pytest.MonkeyPatch) -> None:
 def quick_preflight(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of what comes after the preflight."""
     passed = [CheckResult("stood in for by a test", "attention", True, 0.0, "")]
-    monkeypatch.setattr("attn_lab.training.trainer.preflight", lambda *_, **__: passed)
+    monkeypatch.setattr("attn_lab.training.proof.preflight", lambda *_, **__: passed)
 
 
 @pytest.fixture
 def short_preflight(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real one, on fewer cases."""
-    monkeypatch.setattr("attn_lab.training.trainer.preflight", partial(preflight, max_examples=3))
+    monkeypatch.setattr("attn_lab.training.proof.preflight", partial(preflight, max_examples=3))
 
 
 def run_of(own: OwnParts, path: Path, *, resume: bool = False, **recipe: Any) -> tuple[RunFolder, Outcome]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from attn_lab import TransformerLanguageModel
 from attn_lab.checks import CheckResult
-from attn_lab.training import Interrupted, RunFolder, Settings, train, trainer
+from attn_lab.training import Interrupted, RunFolder, Settings, proof, train, trainer
 from attn_lab.training.devices import accelerator_for
 from attn_lab.training.loop import train_epoch
 from attn_lab.training.objective import training_loss
@@ -75,7 +75,7 @@ def steps(precision: str) -> dict[str, Any]:
 
 def runs(folder: Path) -> dict[str, Any]:
     """A compiled run, whole; another one stopped and resumed."""
-    trainer.preflight = lambda *_, **__: [CheckResult("stood in for by a test", "attention", True, 0.0, "")]
+    proof.preflight = lambda *_, **__: [CheckResult("stood in for by a test", "attention", True, 0.0, "")]
     settings = Settings(SMALL, corpus="toy", device="cpu", compile=True)
     reset()
     train(settings, RunFolder(folder / "whole"))

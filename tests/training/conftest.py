@@ -37,7 +37,7 @@ def tiny() -> Settings:
 def quick_preflight(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of what comes after the preflight; the preflight's own tests do without it."""
     passed = [CheckResult("stood in for by a test", "attention", True, 0.0, "")]
-    monkeypatch.setattr("attn_lab.training.trainer.preflight", lambda *_, **__: passed)
+    monkeypatch.setattr("attn_lab.training.proof.preflight", lambda *_, **__: passed)
 
 
 @pytest.fixture

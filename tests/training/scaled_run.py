@@ -7,14 +7,14 @@ import torch
 from rich.console import Console
 
 from attn_lab.checks import CheckResult
-from attn_lab.training import Interrupted, RunFolder, Settings, train, trainer
+from attn_lab.training import Interrupted, RunFolder, Settings, proof, train, trainer
 from tests.training.conftest import TINY
 
 
 def main(folder: str, *options: str) -> None:
     """Two epochs in float64; "slow" waits between the steps, so that a test can stop the run."""
     torch.set_default_dtype(torch.float64)
-    trainer.preflight = lambda *_, **__: [CheckResult("stood in for by a test", "attention", True, 0.0, "")]
+    proof.preflight = lambda *_, **__: [CheckResult("stood in for by a test", "attention", True, 0.0, "")]
     values = dict(option.split("=") for option in options if "=" in option)
     recipe = replace(
         TINY,

@@ -37,7 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     run = RunFolder(tmp_path_factory.mktemp("report") / "run")
     with pytest.MonkeyPatch.context() as patch:
         passed = [CheckResult("stood in for by a test", "attention", True, 0.0, "")]
-        patch.setattr("attn_lab.training.trainer.preflight", lambda *_, **__: passed)
+        patch.setattr("attn_lab.training.proof.preflight", lambda *_, **__: passed)
         train(Settings(TINY, corpus="toy", device="cpu"), run)
     saved = load_run(run.path, "cpu")
     write_findings(run, saved, saved.corpus())

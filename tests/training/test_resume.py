@@ -21,9 +21,9 @@ SCRIPT = """
 import sys
 from dataclasses import replace
 from attn_lab.checks import CheckResult
-from attn_lab.training import RunFolder, Settings, train, trainer
+from attn_lab.training import RunFolder, Settings, proof, train
 from tests.training.conftest import TINY
-trainer.preflight = lambda *_, **__: [CheckResult("stood in for by a test", "attention", True, 0.0, "")]
+proof.preflight = lambda *_, **__: [CheckResult("stood in for by a test", "attention", True, 0.0, "")]
 train(Settings(TINY, corpus="toy", device="cpu", save_every=10), RunFolder(sys.argv[1]), resume="resume" in sys.argv)
 """
 
