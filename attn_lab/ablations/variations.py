@@ -61,6 +61,11 @@ def variations(base: Recipe, seeds: int = 3) -> list[Variation]:
     return own + different
 
 
+def shortened(base: Recipe, epochs: int) -> Recipe:
+    """The recipe for fewer epochs, or more; its warm-up stays the same share of the steps, as its schedule does."""
+    return replace(base, epochs=epochs, warmup=base.warmup * epochs // base.epochs)
+
+
 def choose(found: list[Variation], names: str | None) -> list[Variation]:
     """Those with these names, with commas between; None: all.
 

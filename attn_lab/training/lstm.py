@@ -1,5 +1,7 @@
 """The language model that attention took the place of: an LSTM of the same size, for the same recipe's training."""
 
+import sys
+
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -24,6 +26,8 @@ class LSTMLanguageModel(nn.Module):
 
     Source: Hochreiter & Schmidhuber 1997; the regularised form Zaremba et al. 2014, section 3.
     """
+
+    max_len = sys.maxsize  # no table of positions ends anywhere
 
     def __init__(
         self,
