@@ -1,5 +1,6 @@
 """`attn-lab bench train`: a training step of ours against the same model built of nn.TransformerEncoder."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -191,7 +192,8 @@ def in_two_processes(recipe: Recipe, precision: str, device: str, rounds: int) -
         return None
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     work = ["-m", "attn_lab.bench.two_processes", recipe.name, precision, device, str(rounds)]
-    done = subprocess.run([*launcher, *work], capture_output=True, text=True, check=False)
+    asleep = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}  # threads that spin while they wait slow the other process
+    done = subprocess.run([*launcher, *work], capture_output=True, text=True, check=False, env=asleep)
     if done.returncode:
         raise RuntimeError(f"two processes could not be measured: {done.stderr.strip().splitlines()[-1]}")
     milliseconds, ratio = done.stdout.split()[-2:]

@@ -22,8 +22,9 @@ def averaged(model: nn.Module, recipe: Recipe) -> AveragedModel | None:
     if not recipe.average:
         return None
 
-    def follow(averages: Tensors, weights: Tensors, steps: Tensor | int) -> None:
-        t = int(steps)
+    def follow(averages: Tensors, weights: Tensors, _: Tensor | int) -> None:
+        t = int(average.n_averaged)  # stays on the CPU; the count that is handed over is on the device: a wait
         torch._foreach_lerp_(averages, weights, 1 - min(recipe.average, (1 + t) / (10 + t)))
 
-    return AveragedModel(model, multi_avg_fn=follow)
+    average = AveragedModel(model, multi_avg_fn=follow)
+    return average
