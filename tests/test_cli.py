@@ -209,4 +209,32 @@ def test_the_recipes_are_shown(attn_lab: Run) -> None:
     """Catches a recipe that trains and is not listed."""
     code, out, _ = attn_lab("recipes")
     assert code == 0
-    assert all(f" {name} " in out for name in ("notebook", "quick", "modern", "strong"))
+    assert all(f" {name} " in out for name in ("notebook", "quick", "modern", "lstm", "strong"))
+
+
+def test_ablations_of_the_right_recipe(attn_lab: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a default that varies another recipe than the corpus', and options that do not arrive."""
+    seen: list[tuple[str, str | None, int, str, list[str]]] = []
+
+    def ablate(settings: Any, folder: Path, chosen: Any, _: Any) -> None:
+        names = [variation.name for variation in chosen]
+        seen.append((settings.recipe.name, settings.tokenizer, settings.recipe.epochs, folder.as_posix(), names))
+
+    monkeypatch.setattr("attn_lab.ablations.running.ablate", ablate)
+    monkeypatch.setattr("attn_lab.ablations.showing.show", lambda *_: None)
+    only = ("--only", "seed-0,leaky-mask")
+    assert attn_lab("ablate", *only)[0] == 0
+    assert attn_lab("ablate", "--corpus", "ptb", "--epochs", "2", *only)[0] == 0
+    assert attn_lab("ablate", "--corpus", "toy", "--recipe", "notebook", "--run", "here", *only)[0] == 0
+    names = ["seed-0", "leaky-mask"]
+    assert seen == [
+        ("quick", "basic_english", 1, "runs/ablate-pydoc-quick", names),
+        ("modern", "words_eos", 2, "runs/ablate-ptb-modern", names),
+        ("notebook", None, 1, "here", names),
+    ]
+    code, out, _ = attn_lab("ablate", "--list")
+    assert code == 0
+    assert all(name in out for name in ("seed-2", "no-residual", "lstm"))
+    assert len(seen) == 3
+    code, _, err = attn_lab("ablate", "--only", "leeky-mask")
+    assert (code, "did you mean 'leaky-mask'?" in err) == (2, True)
