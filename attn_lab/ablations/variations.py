@@ -99,7 +99,7 @@ def _choices(base: Recipe) -> list[Variation]:
         _choice("relu", "ReLU", "in place of its square", activation="relu"),
         _choice("no-average", "no average", "the last step's weights are evaluated", average=0.0),
         _choice("sgd", "SGD", "5.0 and a staircase, clipped at 0.5: the notebook's", **SGD),
-        _choice("lstm", "nn.LSTM", "as many layers, a little wider", **_lstm(base)),
+        _choice("lstm", "nn.LSTM", "as many layers, a little wider; four times the rate", **_lstm(base)),
     ]
 
 
@@ -114,7 +114,7 @@ def _window(base: Recipe, n: int) -> Variation:
 
 def _lstm(base: Recipe) -> dict[str, Any]:
     """A layer of an LSTM has 8 d_model² weights, a block 4 d_model² + 2 d_model d_hid: so wide, modern has as many."""
-    return {"architecture": "lstm", "d_model": base.d_model + base.d_model // 7}
+    return {"architecture": "lstm", "d_model": base.d_model + base.d_model // 7, "lr": 4 * base.lr}
 
 
 def _bugs() -> list[Variation]:

@@ -61,6 +61,7 @@ def _lstm(recipe: "Recipe", ntoken: int, parts: Parts) -> nn.Module:
         recipe.nlayers,
         recipe.dropout,
         recipe.output_dropout,
+        scale_embedding=recipe.scale_embedding,
         tie_weights=recipe.tie_weights,
     )
 

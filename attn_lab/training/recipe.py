@@ -32,7 +32,7 @@ class Recipe:
 
     name: str
     about: str
-    architecture: str = "transformer"  # "lstm" reads d_model, nlayers, the dropouts and tie_weights alone
+    architecture: str = "transformer"  # "lstm": of the shape it takes d_model and nlayers alone
     d_model: int = 200
     nhead: int = 2
     d_hid: int = 200

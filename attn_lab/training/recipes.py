@@ -52,7 +52,7 @@ RECIPES = {
         ),
         Recipe(
             name="lstm",
-            about="what attention took the place of: nn.LSTM with modern's parameters in number, trained as modern is",
+            about="what attention took the place of: nn.LSTM with as many parameters as modern, at a rate of its own",
             architecture="lstm",
             tokenizer="words_eos",
             d_model=228,
@@ -64,7 +64,7 @@ RECIPES = {
             random_offsets=True,
             average=0.999,
             optimizer="adamw",
-            lr=2.5e-3,
+            lr=1e-2,
             weight_decay=0.05,
             warmup=300,
             schedule="cosine",

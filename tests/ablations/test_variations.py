@@ -1,6 +1,6 @@
 """What is varied: one thing each, and the thing that its name says."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -34,7 +34,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "relu": {"activation": "relu"},
     "no-average": {"average": 0.0},
     "sgd": {"optimizer": "sgd", "lr": 5.0, "schedule": "staircase", "weight_decay": 0.0, "warmup": 0, "clip": 0.5},
-    "lstm": {"architecture": "lstm", "d_model": 228},
+    "lstm": {"architecture": "lstm", "d_model": 228, "lr": 1e-2},
     "leaky-mask": {"mask": leaky_mask},
     "positions-on-batch": {"positions": "sinusoids", "part positions": PositionsOnBatch},
     "no-residual": {"block": NoResidual},
@@ -88,6 +88,14 @@ def test_the_recipes_seeds_go_on_from_its_own() -> None:
     """Catches a seed that is counted twice."""
     found = variations(MODERN, seeds=5)
     assert [v.of(MODERN).seed for v in found[:5]] == [0, 1, 2, 3, 4]
+
+
+def test_the_lstm_is_the_recipe_of_that_name() -> None:
+    """Catches two LSTMs, of which the one in the table is not the one that can be trained."""
+    (lstm,) = choose(variations(MODERN), "lstm")
+    alike = {"name": "lstm", "about": recipe("lstm").about, "nhead": 2, "d_hid": 200}
+    unused = {"positions": "sinusoids", "activation": "relu", "norm_first": False}
+    assert replace(lstm.of(MODERN), **alike, **unused) == recipe("lstm")
 
 
 def test_names_are_chosen() -> None:

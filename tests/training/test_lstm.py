@@ -27,7 +27,7 @@ def small(**options: float | bool) -> LSTMLanguageModel:
 
 def by_hand(model: LSTMLanguageModel, ids: Tensor) -> Tensor:
     """The gates one by one, a token at a time: Hochreiter & Schmidhuber's cell with a forget gate."""
-    layer_input = model.embedding.weight[ids]
+    layer_input = model.embedding.weight[ids] * 6**0.5
     for layer in range(model.lstm.num_layers):
         w_in, w_state, b_in, b_state = (
             getattr(model.lstm, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -84,6 +84,8 @@ def test_the_recipes_options_arrive() -> None:
     assert isinstance(model, LSTMLanguageModel)
     assert model.decoder.weight is model.embedding.weight
     assert (model.lstm.num_layers, model.lstm.hidden_size, model.dropout.p, model.output_dropout.p) == (3, 8, 0.1, 0.4)
+    assert model.scale == 8**0.5
+    assert replace(chosen, scale_embedding=False).model(11, Parts()).scale == 1.0
     assert replace(chosen, tie_weights=False).model(11, Parts()).decoder.weight is not model.embedding.weight
     with pytest.raises(ValueError, match=r"LSTM, which has no place for parts of attention; got attention\. Leave"):
         chosen.model(11, Parts(attention=attention))
