@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLUMNS = 4
-SMOOTH = 5  # points of the curve that are drawn as one
+POINTS = 40  # of a curve, at most: longer ones are averaged
 
 
 def draw_gallery(path: Path, shown: Sequence[Result], recipe: Sequence[Result], kneser_ney: float | None) -> None:
@@ -70,7 +70,8 @@ def _draw(axes: "Axes", result: Result, recipe: Sequence[Result], kneser_ney: fl
 def _smooth(result: Result) -> tuple[list[float], list[float]]:
     """Means of a few points each, against the share of the steps."""
     last = result.curve[-1][0]
-    pieces = [result.curve[k : k + SMOOTH] for k in range(0, len(result.curve), SMOOTH)]
+    size = -(-len(result.curve) // POINTS)
+    pieces = [result.curve[k : k + size] for k in range(0, len(result.curve), size)]
     return [p[-1][0] / last for p in pieces], [math.fsum(loss for _, loss in p) / len(p) for p in pieces]
 
 

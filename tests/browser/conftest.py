@@ -1,10 +1,14 @@
-"""A browser for the tests of pages: no network, and no complaint goes unseen."""
+"""A browser for the tests of pages: no network, and no complaint goes unseen. And the built site, once for all."""
 
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+
+from tests.built_site import built_site
 
 FLAGS = [
     "--disable-background-networking",
@@ -51,14 +55,15 @@ def complaints() -> list[str]:
     return []
 
 
-@pytest.fixture
-def page(browser, complaints: list[str]) -> Iterator[object]:
-    """A page of a width of 1280; only files can be reached. At the end there must be no complaint.
-
-    Others: `page.set_viewport_size({"width": 375, "height": 700})`, `page.emulate_media(color_scheme="dark")`.
-    """
+@contextmanager
+def open_page(browser, complaints: list[str]) -> Iterator[object]:
+    """A page of a width of 1280 in a context of its own; only files can be reached, and what goes wrong is noted."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(10_000)
+
+    def left(request) -> bool:
+        """Not answered any more, since the reader went on to another page."""
+        return request.failure == "net::ERR_ABORTED"
 
     def only_files(route) -> None:
         if route.request.url.startswith("file://"):
@@ -71,10 +76,20 @@ def page(browser, complaints: list[str]) -> Iterator[object]:
     opened = context.new_page()
     opened.on("console", lambda m: complaints.append(f"console: {m.text}") if m.type in ("error", "warning") else None)
     opened.on("pageerror", lambda error: complaints.append(f"uncaught: {error}"))
-    opened.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+    opened.on("requestfailed", lambda request: None if left(request) else complaints.append(f"failed: {request.url}"))
     opened.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     yield opened
     context.close()
+
+
+@pytest.fixture
+def page(browser, complaints: list[str]) -> Iterator[object]:
+    """A page of a width of 1280; only files can be reached. At the end there must be no complaint.
+
+    Others: `page.set_viewport_size({"width": 375, "height": 700})`, `page.emulate_media(color_scheme="dark")`.
+    """
+    with open_page(browser, complaints) as opened:
+        yield opened
     assert complaints == []
 
 
@@ -93,3 +108,9 @@ def serious(page):
         ]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site's folder."""
+    return built_site(tmp_path_factory)
