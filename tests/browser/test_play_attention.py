@@ -4,11 +4,8 @@ import functools
 import gzip
 import json
 import math
-import os
 import re
-import subprocess
 import sys
-import tempfile
 from collections.abc import Collection, Sequence
 from itertools import permutations
 from pathlib import Path
@@ -24,6 +21,7 @@ from attn_lab import attention, corpora, masks
 from attn_lab.attending import attention_weights, head_summaries
 from attn_lab.corpora import basic_english
 from tests.browser.test_play_pages import serious_in_article
+from tests.built_pages import built_pages
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -39,13 +37,6 @@ VERBS = {
     "frog": "croaks leaps",
     "bee": "buzzes hums",
 }
-HOOK = """
-import sys
-def on_config(config):
-    sys.path.append({code!r})
-    from mathml import MathML
-    config.markdown_extensions.append(MathML())
-"""
 TEMPERATURES = ("0.1", "0.7", "1", "1.3", "5")
 MASKS = (("causal", 3), ("none", 3), ("window", 1), ("window", 2), ("window", 5), ("window", 8))
 # Sets the controls as a reader does and reads what is shown; if asked, of every query in turn.
@@ -79,30 +70,9 @@ READ = """([settings, every]) => settings.map(({ sentence, layer, head, temperat
 })""".replace("HEADS", str(HEADS))
 
 
-@functools.cache
 def built() -> Path:
-    """The page: in the site that ATTN_LAB_SITE names, else built here without the rest of the site, in seconds."""
-    if named := os.environ.get("ATTN_LAB_SITE"):
-        return Path(named).resolve() / "play" / "attention.html"
-    for package in ("material", "markdown_exec"):
-        pytest.importorskip(package, reason="the page is built with mkdocs-material: pip install 'attn-lab[docs]'")
-    built.folder = tempfile.TemporaryDirectory()  # lives as long as the tests do
-    folder = Path(built.folder.name)
-    (folder / "hook.py").write_text(HOOK.format(code=str(DOCS / "_code")), encoding="utf-8")
-    config = {
-        "INHERIT": str(ROOT / "mkdocs.yml"),
-        "docs_dir": str(DOCS),
-        "hooks": [str(folder / "hook.py")],
-        "plugins": ["search", "offline", "markdown-exec"],
-        "nav": ["play/attention.md"],
-        "exclude_docs": "*.md\n!/play/attention.md\n/_code/",
-    }
-    (folder / "mkdocs.yml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
-    command += ["--config-file", str(folder / "mkdocs.yml"), "--site-dir", str(folder / "site")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    return folder / "site" / "play" / "attention.html"
+    """The page's file, in a site of its own."""
+    return built_pages("play/attention") / "play" / "attention.html"
 
 
 @pytest.fixture(scope="module")

@@ -1,62 +1,28 @@
 """The pages to play with, as pages: they open without a network, fit, can be read, and their links lead somewhere."""
 
-import functools
 import gzip
-import json
-import os
 import re
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
+
+from tests.built_pages import built_pages
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = ("masks", "one_query", "online_softmax")
 MINUS = "\u2212"
-HOOK = """
-import sys
-def on_config(config):
-    sys.path.append({code!r})
-    from mathml import MathML
-    config.markdown_extensions.append(MathML())
-"""
 
 
-@functools.cache
-def built() -> Path:
-    """The folder of these pages: in the site that ATTN_LAB_SITE names, else built here without the rest of the site.
-
-    That takes seconds, and needs no corpus.
-    """
-    if named := os.environ.get("ATTN_LAB_SITE"):
-        return Path(named).resolve() / "play"
-    pytest.importorskip("material", reason="the pages are built with mkdocs-material: pip install 'attn-lab[docs]'")
-    built.folder = tempfile.TemporaryDirectory()  # lives as long as the tests do
-    folder = Path(built.folder.name)
-    (folder / "hook.py").write_text(HOOK.format(code=str(DOCS / "_code")), encoding="utf-8")
-    config = {
-        "INHERIT": str(ROOT / "mkdocs.yml"),
-        "docs_dir": str(DOCS),
-        "hooks": [str(folder / "hook.py")],
-        "plugins": ["search", "offline"],
-        "nav": [f"play/{name}.md" for name in PAGES],
-        "exclude_docs": "\n".join(["*.md", *(f"!/play/{name}.md" for name in PAGES), "/_code/"]),
-    }
-    (folder / "mkdocs.yml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
-    command += ["--config-file", str(folder / "mkdocs.yml"), "--site-dir", str(folder / "site")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    return folder / "site" / "play"
+def built(name: str) -> Path:
+    """The page's file, in a site of the pages to play with."""
+    return built_pages(*(f"play/{page}" for page in PAGES)) / "play" / f"{name}.html"
 
 
 def opened(page, name: str):
     """The page, open and drawn."""
     page.set_default_timeout(60_000)  # the machine may be busy
-    page.goto((built() / f"{name}.html").as_uri())
+    page.goto(built(name).as_uri())
     page.wait_for_selector("#play:not([hidden])")
     return page
 
@@ -147,7 +113,7 @@ def test_the_page_says_what_to_do_without_javascript(browser, name: str) -> None
     """Catches an empty box where scripts are off."""
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto((built() / f"{name}.html").as_uri())
+    page.goto(built(name).as_uri())
     assert "JavaScript" in page.locator("article noscript").text_content()
     assert not page.locator("#play").is_visible()
     assert page.locator("button[data-try]:visible").count() == 0
@@ -168,7 +134,7 @@ def test_links_in_raw_html_lead_to_pages(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_what_a_page_adds_is_small(name: str) -> None:
     """Catches a page that grows heavy: its own script, style and text, compressed."""
-    own = [built() / f"{name}.html", *(DOCS / "assets/play" / f for f in ("common.js", "play.css", f"{name}.js"))]
+    own = [built(name), *(DOCS / "assets/play" / f for f in ("common.js", "play.css", f"{name}.js"))]
     assert sum(len(gzip.compress(file.read_bytes())) for file in own) < 40_000
 
 
