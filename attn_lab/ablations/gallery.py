@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from attn_lab.ablations.results import Result
 from attn_lab.ablations.variations import RECIPE
 from attn_lab.training.pictures import KNESER_NEY, MODEL, picture
+from attn_lab.training.progress import perplexity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +61,7 @@ def _draw(axes: "Axes", result: Result, recipe: Sequence[Result], kneser_ney: fl
         )
     if kneser_ney is not None:
         axes.axhline(kneser_ney, color=KNESER_NEY, ls="--", lw=1, label="Kneser-Ney 5-gram, validation")
-    figure = "diverged" if result.diverged else "" if result.best is None else f"{math.exp(result.best):,.1f}"
+    figure = "diverged" if result.diverged else "" if result.best is None else f"{perplexity(result.best):,.1f}"
     axes.set_title(result.label, fontsize=8, loc="left")
     axes.text(0.97, 0.93, figure, transform=axes.transAxes, ha="right", va="top", fontsize=9, color=MODEL)
     axes.set(xlim=(0, 1), xticks=(0, 0.5, 1))

@@ -13,7 +13,7 @@ from attn_lab.training import RunFolder
 from attn_lab.training.baselines import read_baselines
 from attn_lab.training.progress import perplexity
 
-HEADER: Row = ("changed", "parameters", "preflight", "training", "validation", "test", "nats")
+HEADER: Row = ("changed", "parameters", "preflight", "training", "validation", "test", "nats above")
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,11 @@ def baselines(folder: Path, chosen: Sequence[Variation]) -> dict[str, dict[str, 
 
 
 def table(found: Sequence[Result], others: dict[str, dict[str, float]]) -> list[Row]:
-    """A line a variation, perplexities; the recipe's seeds together give their range."""
-    own = [r.best for r in found if r.group == RECIPE and r.best is not None]
+    """A line a variation, perplexities; nats more than the mean of the recipe's seeds, of runs that came to their end.
+
+    The differences between the seeds are what chance alone does.
+    """
+    own = [r.best for r in found if r.group == RECIPE and r.best is not None and r.test is not None]
     middle = sum(own) / len(own) if own else None
     rows = [_row(r, middle) for r in found]
     return rows + [
@@ -100,7 +103,8 @@ def _row(r: Result, middle: float | None) -> Row:
     start = (r.label, f"{r.parameters:,}", proof)
     if r.diverged:
         return (*start, "diverged", "", "", "")
-    return (*start, _perplexity(r.train), _perplexity(r.best), _perplexity(r.test), _more(r.best, middle))
+    more = "" if r.test is None else _more(r.best, middle)  # half a run is no worse than a whole one, only shorter
+    return (*start, _perplexity(r.train), _perplexity(r.best), _perplexity(r.test), more)
 
 
 def _perplexity(loss: float | None) -> str:

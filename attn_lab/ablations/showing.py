@@ -26,7 +26,8 @@ def show(settings: Settings, folder: Path, chosen: Sequence[Variation], console:
         OSError: a file cannot be written.
     """
     found, others, recipe = results(folder, chosen), baselines(folder, chosen), settings.recipe
-    title = f"{recipe.name} on {settings.corpus}, epochs: {recipe.epochs}; perplexities; validation: nats more"
+    epochs = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
+    title = f"{recipe.name} on {settings.corpus}, {epochs}: perplexities, and nats of validation above the recipe's"
     show_tables(console, [(title, HEADER, table(found, others))], folder / "ablations.md")
     about = {"recipe": recipe.to_dict(), "corpus": settings.corpus, "baselines": others}
     write_results(folder / "ablations.json", about, found)

@@ -19,6 +19,7 @@ SGD: dict[str, Any] = {
     "warmup": 0,
     "clip": 0.5,
 }
+TRANSFORMERS = {"architecture", "nhead", "d_hid", "positions", "activation", "norm_first"}  # an LSTM has none of these
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,10 @@ class Variation:
 
 
 def variations(base: Recipe, seeds: int = 3) -> list[Variation]:
-    """All that differ from the recipe, behind the recipe itself with as many seeds: how much chance alone does."""
+    """All that differ from the recipe, behind the recipe itself with as many seeds: how much chance alone does.
+
+    Of an LSTM's recipe, those that it has a place for.
+    """
     own = [
         Variation(f"seed-{seed}", RECIPE, f"{base.name}, seed {seed}", "nothing but chance", {"seed": seed})
         for seed in range(base.seed, base.seed + seeds)
@@ -55,10 +59,16 @@ def variations(base: Recipe, seeds: int = 3) -> list[Variation]:
     different: list[Variation] = []
     seen = [(base, REFERENCE)]
     for variation in (*_choices(base), *_bugs()):
-        if (what := (variation.of(base), variation.parts)) not in seen:
+        if _has_place(base, variation) and (what := (variation.of(base), variation.parts)) not in seen:
             different.append(variation)
             seen.append(what)
     return own + different
+
+
+def _has_place(base: Recipe, variation: Variation) -> bool:
+    if base.architecture == "transformer":
+        return True
+    return not variation.parts.replaced() and TRANSFORMERS.isdisjoint(variation.changes)
 
 
 def shortened(base: Recipe, epochs: int) -> Recipe:
@@ -67,7 +77,7 @@ def shortened(base: Recipe, epochs: int) -> Recipe:
 
 
 def choose(found: list[Variation], names: str | None) -> list[Variation]:
-    """Those with these names, with commas between; None: all.
+    """Those with these names, with commas between, each once; None: all.
 
     Raises:
         ValueError: a name is none of theirs; the message names the nearest.
@@ -75,7 +85,8 @@ def choose(found: list[Variation], names: str | None) -> list[Variation]:
     if names is None:
         return found
     known = {variation.name: variation for variation in found}
-    return [known[check_choice("variation", name.strip(), known)] for name in names.split(",")]
+    wanted = dict.fromkeys(name.strip() for name in names.split(","))
+    return [known[check_choice("variation", name, known)] for name in wanted]
 
 
 def _choices(base: Recipe) -> list[Variation]:
@@ -99,7 +110,7 @@ def _choices(base: Recipe) -> list[Variation]:
         _choice("relu", "ReLU", "in place of its square", activation="relu"),
         _choice("no-average", "no average", "the last step's weights are evaluated", average=0.0),
         _choice("sgd", "SGD", "5.0 and a staircase, clipped at 0.5: the notebook's", **SGD),
-        _choice("lstm", "nn.LSTM", "as many layers, a little wider; four times the rate", **_lstm(base)),
+        _choice("lstm", "nn.LSTM", "as many layers, a little wider; AdamW's rate four times as high", **_lstm(base)),
     ]
 
 
@@ -114,7 +125,8 @@ def _window(base: Recipe, n: int) -> Variation:
 
 def _lstm(base: Recipe) -> dict[str, Any]:
     """A layer of an LSTM has 8 d_model² weights, a block 4 d_model² + 2 d_model d_hid: so wide, modern has as many."""
-    return {"architecture": "lstm", "d_model": base.d_model + base.d_model // 7, "lr": 4 * base.lr}
+    rate = 4 * base.lr if base.optimizer == "adamw" else base.lr
+    return {"architecture": "lstm", "d_model": base.d_model + base.d_model // 7, "lr": rate}
 
 
 def _bugs() -> list[Variation]:

@@ -88,11 +88,12 @@ def preflight(
         for check in needed:
             part = _part(parts, check.subject, options)
             results.append(_result(check.narrowed(**switches), part, setting, examples))
-    if batches is not None:  # token ids have no dtype to vary
-        results += [
-            _result(check, batches, Setting(device), 3 * max_examples, of_numbers=False) for check in BATCH_LAWS
-        ]
-    return results
+    return results + ([] if batches is None else check_batches(batches, device, max_examples))
+
+
+def check_batches(batches: object, device: torch.device | str = "cpu", max_examples: int = 10) -> list[CheckResult]:
+    """The preflight of batches alone. Token ids have no dtype to vary, so there are three times as many cases."""
+    return [_result(check, batches, Setting(device), 3 * max_examples, of_numbers=False) for check in BATCH_LAWS]
 
 
 def _part(parts: Parts, subject: str, options: Mapping[str, Any]) -> Callable[..., Any]:

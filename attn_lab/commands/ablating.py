@@ -56,7 +56,7 @@ def ablate(
     if list_them:
         list_variations(chosen, console)
         return
-    folder = run or Path("runs") / f"ablate-{Path(corpus).name}-{base.name}"
+    folder = run or Path("runs") / f"ablate-{Path(corpus).resolve().name}-{base.name}"
     settings = Settings(
         base,
         corpus,

@@ -71,7 +71,7 @@ def train(
 
     The full training of the notebook, on Penn Treebank: attn-lab train --corpus ptb --recipe notebook
 
-    On several GPUs: accelerate launch -m attn_lab train …, on several processors: torchrun -m attn_lab train …
+    On several GPUs: accelerate launch -m attn_lab train …, on several processors: torchrun -m -- attn_lab train …
     """
     from attn_lab.own_parts import own_parts
     from attn_lab.training import RunFolder

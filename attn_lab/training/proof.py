@@ -4,6 +4,7 @@ import torch
 from rich.console import Console
 
 from attn_lab.checks import CheckResult, preflight
+from attn_lab.checks.readiness import check_batches
 from attn_lab.parts import Parts
 from attn_lab.training.batches import Batches
 from attn_lab.training.settings import Settings
@@ -16,23 +17,27 @@ class PreflightFailed(ValueError):
 def prove(
     parts: Parts, batches: Batches, settings: Settings, device: torch.device, console: Console
 ) -> list[CheckResult]:
-    """The preflight of a run's parts on its device, said and judged; without results where none of them is used.
+    """The preflight of what a run uses, on its device, said and judged; without results where none of it is ours.
 
     Raises:
         PreflightFailed: some checks did not pass, and they are not to be ignored; each is named.
     """
-    if settings.recipe.architecture != "transformer":
+    if settings.recipe.architecture == "transformer":
+        console.print("preflight: proving the parts equal to PyTorch's on this device", highlight=False)
+        results = preflight(
+            parts,
+            device=device,
+            precision=settings.precision,
+            model_options=settings.recipe.switches(),
+            masks=settings.preflight_masks,
+            batches=batches,
+        )
+    elif batches != Batches():
+        console.print("preflight: proving the batches; the model is PyTorch's own nn.LSTM", highlight=False)
+        results = check_batches(batches, device)
+    else:
         console.print("preflight: nothing of ours to prove, the model is PyTorch's own nn.LSTM", highlight=False)
         return []
-    console.print("preflight: proving the parts equal to PyTorch's on this device", highlight=False)
-    results = preflight(
-        parts,
-        device=device,
-        precision=settings.precision,
-        model_options=settings.recipe.switches(),
-        masks=settings.preflight_masks,
-        batches=batches,
-    )
     _judge(results, console, ignore=settings.ignore_preflight)
     return results
 

@@ -162,6 +162,7 @@ def _is_foreign(path: Path) -> bool:
 
 def _parse(line: str) -> Metric | None:
     try:
-        return json.loads(line)
+        metric = json.loads(line)
     except ValueError:
         return None
+    return metric if isinstance(metric, dict) and "kind" in metric else None

@@ -10,3 +10,21 @@
   addEventListener("resize", mark);
   document.addEventListener("toggle", mark, true); // folded parts have no width before they are opened
 })();
+
+/* A long command is wrapped (site.css), but not inside a word: attn-lab, .venv/bin/pip. */
+addEventListener("load", () => {
+  for (const code of document.querySelectorAll(".md-typeset :is(.language-sh, .language-bash, .language-bat) pre > code")) {
+    const words = document.createTreeWalker(code, NodeFilter.SHOW_TEXT), found = [];
+    while (words.nextNode()) if (/\S[-/\\]/.test(words.currentNode.data)) found.push(words.currentNode);
+    for (const node of found) {
+      const parts = node.data.split(/(\s+)/).map((part) => {
+        if (!/\S/.test(part)) return part;
+        const word = document.createElement("span");
+        word.className = "word";
+        word.textContent = part;
+        return word;
+      });
+      node.replaceWith(...parts);
+    }
+  }
+});

@@ -80,14 +80,14 @@ def test_from_the_start_page_to_the_first_exercise_passed(site: Path, page, tmp_
 
     # 2. The idea, and on to the exercise. Each page ends with the next step.
     page.get_by_role("article").get_by_role("link", name="the idea of attention").click()
-    assert page.get_by_role("heading", name="How to read a shape").is_visible()
+    page.get_by_role("heading", name="How to read a shape").wait_for()
     page.get_by_role("article").get_by_role("link", name="your first exercise").click()
     steps = page.evaluate(BLOCKS)
     first_exercise = page.url
 
     # 3. The exercise's own page: the idea, the task, the file. Then back.
     page.get_by_role("link", name="e01 heads", exact=True).first.click()
-    assert page.get_by_role("heading", name="Your task").is_visible()
+    page.get_by_role("heading", name="Your task").wait_for()
     page.get_by_text("The file as you get it").click()
     stub = next(block["text"] for block in page.evaluate(BLOCKS) if "NotImplementedError" in block["text"])
     assert [block["text"] for block in page.evaluate(BLOCKS) if block["language"] == "sh"] == ["attn-lab check e01"]

@@ -108,6 +108,25 @@ def test_the_keyboard_reaches_every_control_and_is_seen(page, name: str) -> None
     assert len(reached) == wanted
 
 
+@pytest.mark.parametrize("name", ["one_query", "online_softmax"])
+def test_a_seed_that_cannot_be_read_is_marked_and_draws_nothing(page, name: str) -> None:
+    """Catches a page full of NaN, which a number too large brings, and a seed that is another one than it says."""
+    seed = opened(page, name).locator("#seed")
+    seed.fill("41")
+    inputs = "[...document.querySelectorAll('#inputs input')].map((e) => e.value)"
+    drawn = page.evaluate(inputs)
+    for text in ("1e308", "-1e308", "-5", "1.5", "100000", ""):
+        seed.fill(text)
+        assert seed.get_attribute("aria-invalid") == "true"
+        assert page.evaluate(inputs) == drawn
+    page.click("#draw")
+    assert (seed.input_value(), seed.get_attribute("aria-invalid")) == ("42", None)
+    assert page.evaluate(inputs) != drawn
+    seed.fill("99999")
+    page.click("#draw")
+    assert seed.input_value() == "0"
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_the_page_says_what_to_do_without_javascript(browser, name: str) -> None:
     """Catches an empty box where scripts are off."""

@@ -1,7 +1,9 @@
 """The notebooks that the site offers, executed in a kernel as a reader would."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,9 @@ def test_text_and_pictures_are_in_it(notebooks: Path, name: str) -> None:
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     for leftover in ("??? ", "!!! ", 'exec="true"', "<svg", "](../", ".md)", ".md#", "<!--"):
         assert leftover not in text
+    for page in (notebooks.parent / "course" / name).glob("*.html"):
+        for caption in re.findall(r"<figcaption>(.*?)</figcaption>", page.read_text(encoding="utf-8")):
+            assert unescape(caption) in text
     if name != "walkthrough":
         assert "data:image/png;base64," in text
         assert text.count("<details>") == text.count("</details>") >= 3

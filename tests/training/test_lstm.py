@@ -1,5 +1,6 @@
 """The LSTM that stands beside the transformer: what it computes, and a run of it from proof to report."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from attn_lab import Parts, attention
 from attn_lab.attending import NoWeights, attention_weights
-from attn_lab.training import RunFolder, Settings, recipe, train
+from attn_lab.training import PreflightFailed, RunFolder, Settings, recipe, train
+from attn_lab.training.batches import Batches, windows
 from attn_lab.training.losses import ChunkedLoss, PlainLoss, loss_of
 from attn_lab.training.lstm import LSTMLanguageModel
 from attn_lab.training.saved_run import load_run
@@ -77,6 +79,25 @@ def test_dropout_is_where_it_is_said_to_be() -> None:
     assert 0.5 < kept.double().mean() < 0.95
 
 
+@pytest.mark.parametrize("place", ["dropout", "lstm", "output_dropout"])
+def test_each_dropout_works_alone(place: str) -> None:
+    """Catches a dropout that is there and is never called."""
+    model = small()
+    if place == "lstm":
+        model.lstm.dropout = 0.5
+    else:
+        getattr(model, place).p = 0.5
+    assert not torch.equal(model(IDS), model(IDS))
+
+
+def test_it_begins_small() -> None:
+    """Catches logits that are large before the first step: the first loss would be far above ln ntoken."""
+    model = LSTMLanguageModel(500, 64, 2)
+    for weight in (model.embedding.weight, model.decoder.weight):
+        assert 0.09 < weight.abs().max() <= 0.1
+    assert not model.decoder.bias.any()
+
+
 def test_the_recipes_options_arrive() -> None:
     """Catches a switch of the recipe that never reaches the model; and parts that would be left out without a word."""
     chosen = replace(recipe("lstm"), d_model=8, nlayers=3, dropout=0.1, output_dropout=0.4)
@@ -123,3 +144,20 @@ def test_a_run_from_proof_to_text(tmp_path: Path) -> None:
     assert saved.evaluate("test")[0] == pytest.approx(outcome.test_loss, abs=1e-6)
     with pytest.raises(NoWeights):
         attention_weights(saved.model, IDS)
+
+
+def test_batches_of_ones_own_are_proven(tmp_path: Path) -> None:
+    """Catches a target that is its own input: the LSTM is PyTorch's, the batches are not."""
+
+    def its_own(batched: Tensor, window: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for x, _ in windows(batched, window):
+            yield x, x
+
+    tiny = replace(recipe("lstm"), d_model=4, window=28, batch_size=20, eval_batch_size=5, epochs=1)
+    settings = Settings(tiny, corpus="toy", device="cpu")
+    with pytest.raises(PreflightFailed, match="batches: "):
+        train(settings, RunFolder(tmp_path / "wrong"), batches=Batches(windows=its_own))
+    right = Batches(windows=lambda batched, window: windows(batched, window))
+    train(settings, run := RunFolder(tmp_path / "right"), batches=right)
+    assert {check["subject"] for check in run.read_config()["preflight"]} == {"batches"}
+    assert "checks passed on this device" in run.report_file.read_text(encoding="utf-8")

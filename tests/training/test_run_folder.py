@@ -13,6 +13,7 @@ def test_a_line_cut_off_by_a_kill_is_passed_over(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.log("train", step=1, loss=2.0)
     with run.metrics_file.open("a", encoding="utf-8") as file:
+        file.write('[1]\n"train"\n{"step": 3}\n')  # no measurement either: a file that something else has written to
         file.write('{"kind": "train", "st')
     assert run.metrics() == [{"kind": "train", "step": 1, "loss": 2.0}]
     run.forget_after(1, 0)

@@ -95,7 +95,7 @@
     const { allowed, weights } = now(), side = RIM + n * CELL;
     at("map").replaceChildren();
     const image = svg("svg", at("map"), {
-      viewBox: `0 0 ${side + 2} ${side + 2}`, role: "img",
+      viewBox: `0 0 ${side + 2} ${side + 2}`, role: "img", style: `max-width: ${1.3 * side}px`,
       "aria-label": `Map of the weights of head ${called(...head)}: rows are queries, columns are keys. The same numbers stand with the tokens.`,
     });
     cells = svg("g", image);

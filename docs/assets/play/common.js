@@ -47,8 +47,8 @@ const Play = (() => {
 
   // Numbers as if from a standard normal distribution, the same for the same seed. The uniform ones come from the
   // generator of Park & Miller 1988 with their later multiplier, the normal ones by Box & Muller 1958.
-  function normals(seed) {
-    let x = (Math.abs(Math.trunc(seed)) * 7919 + 12345) % 2147483646 + 1;
+  function normals(from) {
+    let x = (from * 7919 + 12345) % 2147483646 + 1;
     const uniform = () => (x = (x * 48271) % 2147483647) / 2147483647;
     for (let k = 0; k < 5; k++) uniform(); // neighbouring seeds begin alike
     return () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
@@ -84,6 +84,19 @@ const Play = (() => {
       input.removeAttribute("aria-invalid");
     });
     return input;
+  }
+
+  // The seed in its field. While that holds none, or one outside its limits, it is marked and the last good one stays.
+  function seed() {
+    const input = at("seed"), fits = input.value !== "" && input.validity.valid;
+    if (fits) input.removeAttribute("aria-invalid");
+    else input.setAttribute("aria-invalid", "true");
+    if (fits) input.good = input.valueAsNumber;
+    return (input.good ??= Number(input.defaultValue));
+  }
+
+  function nextSeed() {
+    at("seed").value = (seed() + 1) % (Number(at("seed").max) + 1);
   }
 
   // Scrolls a wide table sideways, so that the column that the walk is at can be seen.
@@ -157,6 +170,6 @@ const Play = (() => {
   }
 
   return {
-    at, make, svg, fixed, number, sum, dot, softmax, entropy, normals, rounded, showRanges, field, bring, tries, setControl, walk,
+    at, make, svg, fixed, number, sum, dot, softmax, entropy, normals, rounded, showRanges, field, seed, nextSeed, bring, tries, setControl, walk,
   };
 })();

@@ -174,7 +174,7 @@
     }
     at("saving").textContent = kept === all
       ? "Nothing is hidden, so nothing can be saved."
-      : `A masked dense form saves nothing of ${count(2 * s.d * all)} multiply-adds. One by blocks of ${s.block} ` +
+      : `Computing all pairs and hiding some saves nothing of ${count(2 * s.d * all)} multiply-adds. Leaving out blocks of ${s.block} × ${s.block} ` +
         (inBlocks === all ? "saves nothing either: in every block some pair is kept."
           : `could save ${percent(all - inBlocks, all)}; no form that computes every kept pair can save more than ${percent(all - kept, all)}.`);
   }

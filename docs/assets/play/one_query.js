@@ -10,7 +10,7 @@
   });
 
   function draw() {
-    const { d, n } = chosen(), normal = Play.normals(at("seed").valueAsNumber || 0);
+    const { d, n } = chosen(), normal = Play.normals(Play.seed());
     const vector = (width) => Array.from({ length: width }, () => Play.rounded(normal()));
     query = vector(d);
     keys = Array.from({ length: n }, () => vector(d));
@@ -82,14 +82,14 @@
     const table = at("work");
     table.replaceChildren();
     const columns = [
-      ["score", "q · k", (j) => c.scores[j]], ["scale", "÷ √d", (j) => c.scaled[j]], ["mask", "masked", (j) => c.masked[j]],
-      ["exp", "exp(s − m)", (j) => c.powers[j]], ["weight", "weight", (j) => c.weights[j]],
+      ["score", "q\u00a0·\u00a0k", (j) => c.scores[j]], ["scale", "÷\u00a0√d", (j) => c.scaled[j]], ["mask", "masked", (j) => c.masked[j]],
+      ["exp", "exp (s\u00a0−\u00a0m)", (j) => c.powers[j]], ["weight", "weight", (j) => c.weights[j]],
     ];
     const head = make("tr", make("thead", table));
     make("th", head, "key", { scope: "col" });
     for (const [kind, name] of columns) make("th", head, name, { scope: "col", class: kind === now.kind ? "now" : "" });
     make("td", head);
-    for (let e = 0; e < E; e++) make("th", head, `w · v${"₁₂"[e]}`, { scope: "col", class: now.kind === "sum" ? "now" : "" });
+    for (let e = 0; e < E; e++) make("th", head, `w\u00a0·\u00a0v${"₁₂"[e]}`, { scope: "col", class: now.kind === "sum" ? "now" : "" });
     const body = make("tbody", table);
     for (let j = 0; j < c.n; j++) {
       const here = now.j === j;
@@ -206,7 +206,7 @@
   }
   for (const id of ["scale", "causal", "position"]) at(id).addEventListener("input", () => walk.again());
   at("draw").addEventListener("click", () => {
-    at("seed").value = ((at("seed").valueAsNumber || 0) + 1) % 100000;
+    Play.nextSeed();
     anew();
     walk.again();
   });

@@ -8,7 +8,7 @@
   const masked = () => scores.map((s, j) => (hidden[j] ? -Infinity : s));
 
   function draw(n) {
-    const normal = Play.normals(at("seed").valueAsNumber || 0);
+    const normal = Play.normals(Play.seed());
     scores = Array.from({ length: n }, () => Play.rounded(1.5 * normal()));
     values = Array.from({ length: n }, () => Array.from({ length: E }, () => Play.rounded(normal())));
     hidden = scores.map(() => false);
@@ -245,7 +245,7 @@
   for (const id of ["seed", "n"]) at(id).addEventListener("input", () => { anew(Number(at("n").value)); walk.again(); });
   for (const id of ["block", "begin"]) at(id).addEventListener("input", () => walk.go(0));
   at("draw").addEventListener("click", () => {
-    at("seed").value = ((at("seed").valueAsNumber || 0) + 1) % 100000;
+    Play.nextSeed();
     anew(Number(at("n").value));
     walk.go(0);
   });
