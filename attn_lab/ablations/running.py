@@ -24,7 +24,8 @@ def ablate(settings: Settings, folder: Path, chosen: Sequence[Variation], consol
         console: where progress is shown.
 
     Raises:
-        ValueError: under a launcher of several processes; or a folder holds a run of another recipe or corpus, or a damaged one; nothing is trained then.
+        ValueError: under a launcher of several processes; or a folder holds a run of another recipe or corpus, or a
+            damaged one; nothing is trained then.
         OSError: a folder holds something else, or a file could not be read or written.
         Interrupted: Ctrl-C or SIGTERM; the state was saved.
     """

@@ -72,7 +72,7 @@ def compare(recipe: Recipe, device: str, rounds: int) -> list[StepTime]:
         if pair is not None:
             alone = times[f"{FUSED_OPTIMIZER} {precision}"]
             steps[TWO_PROCESSES, precision] = training_step(recipe, FUSED_OPTIMIZER, precision, device)
-            times[f"{TWO_PROCESSES} {precision}"] = Timing(pair.milliseconds, alone.ratio * pair.ratio)
+            times[f"{TWO_PROCESSES} {precision}"] = Timing(pair, alone.ratio * pair / alone.milliseconds)
     flop = step_flop(recipe, device)
     rows = []
     for model, precision in sorted(steps, key=lambda key: PRECISIONS.index(key[1])):
@@ -183,10 +183,10 @@ def bounds(recipe: Recipe, device: str, rounds: int) -> Bounds:
     )
 
 
-def in_two_processes(recipe: Recipe, precision: str, device: str, rounds: int) -> Timing | None:
-    """A step of the same batch by two processes, half of the rows each; its ratio is to one process with all cores.
+def in_two_processes(recipe: Recipe, precision: str, device: str, rounds: int) -> float | None:
+    """Milliseconds of a step of the same batch by two processes, half of the rows each; None without two devices.
 
-    None where there are no two devices.
+    Not in turns with one process: two that wait meanwhile would slow it.
     """
     if torch.device(device).type == "mps" or (torch.device(device).type == "cuda" and torch.cuda.device_count() < 2):
         return None
@@ -196,8 +196,7 @@ def in_two_processes(recipe: Recipe, precision: str, device: str, rounds: int) -
     done = subprocess.run([*launcher, *work], capture_output=True, text=True, check=False, env=asleep)
     if done.returncode:
         raise RuntimeError(f"two processes could not be measured: {done.stderr.strip().splitlines()[-1]}")
-    milliseconds, ratio = done.stdout.split()[-2:]
-    return Timing(float(milliseconds), float(ratio))
+    return float(done.stdout.split()[-1])
 
 
 def peak_memory(recipe: Recipe, model: str, precision: str, device: str) -> float | None:

@@ -27,14 +27,14 @@ def test_a_row_s_fraction_of_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a fraction upside down, or against the product of another precision: a step of 4 units of time with the
     work of one product, which takes 1 in float32 and 0.5 in bf16, reaches a quarter and an eighth."""
     monkeypatch.setattr(training, "can_compile", lambda _: False)
-    monkeypatch.setattr(training, "in_two_processes", lambda *_: Timing(2.0, 0.5))
+    monkeypatch.setattr(training, "in_two_processes", lambda *_: 2.0)
     monkeypatch.setattr(training, "peak_memory", lambda *_: 3.0)
     monkeypatch.setattr(training, "step_flop", lambda *_: training.PRODUCT_FLOP)
     monkeypatch.setattr(
         training,
         "take_turns",
         lambda named, _: {
-            name: Timing(0.0, {"one large product fp32": 1.0, "one large product bf16": 0.5}.get(name, 4.0))
+            name: Timing(4.0, {"one large product fp32": 1.0, "one large product bf16": 0.5}.get(name, 4.0))
             for name in named
         },
     )
