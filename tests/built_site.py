@@ -37,7 +37,7 @@ def built_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _build(folder: Path) -> str:
     """What the build complains of: nothing, if it went well."""
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
-    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "OMP_NUM_THREADS": "1"}  # threads wait for other tests' cores
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "OMP_NUM_THREADS": "1"}  # more wait for others' cores
     started = time.monotonic()
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     report(f"built in {time.monotonic() - started:.0f} s")
