@@ -1,4 +1,4 @@
-"""What came of the variations, read from their folders: a line each for a table, and the curves."""
+"""What came of the variations, read from their folders: losses, the preflight, the curves."""
 
 import json
 from collections.abc import Sequence
@@ -6,14 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from attn_lab.ablations.variations import RECIPE, Variation
+from attn_lab.ablations.variations import Variation
 from attn_lab.files import write_text
-from attn_lab.tables import Row
 from attn_lab.training import RunFolder
 from attn_lab.training.baselines import read_baselines
-from attn_lab.training.progress import perplexity
-
-HEADER: Row = ("changed", "parameters", "preflight", "training", "validation", "test", "nats above")
 
 
 @dataclass(frozen=True)
@@ -82,37 +78,6 @@ def baselines(folder: Path, chosen: Sequence[Variation]) -> dict[str, dict[str, 
         if run.config_file.is_file():
             return {"unigram": run.read_config()["protocol"]["unigram_loss"], **read_baselines(run)}
     return {}
-
-
-def table(found: Sequence[Result], others: dict[str, dict[str, float]]) -> list[Row]:
-    """A line a variation, perplexities; nats more than the mean of the recipe's seeds, of runs that came to their end.
-
-    The differences between the seeds are what chance alone does.
-    """
-    own = [r.best for r in found if r.group == RECIPE and r.best is not None and r.test is not None]
-    middle = sum(own) / len(own) if own else None
-    rows = [_row(r, middle) for r in found]
-    return rows + [
-        (name, "", "", "", _perplexity(losses["valid"]), _perplexity(losses["test"]), _more(losses["valid"], middle))
-        for name, losses in others.items()
-    ]
-
-
-def _row(r: Result, middle: float | None) -> Row:
-    proof = f"{r.failed} of {r.checks} fail" if r.failed else "passes" if r.checks else ""
-    start = (r.label, f"{r.parameters:,}", proof)
-    if r.diverged:
-        return (*start, "diverged", "", "", "")
-    more = "" if r.test is None else _more(r.best, middle)  # half a run is no worse than a whole one, only shorter
-    return (*start, _perplexity(r.train), _perplexity(r.best), _perplexity(r.test), more)
-
-
-def _perplexity(loss: float | None) -> str:
-    return "" if loss is None else f"{perplexity(loss):,.1f}"
-
-
-def _more(loss: float | None, middle: float | None) -> str:
-    return "" if loss is None or middle is None else f"{loss - middle:+.3f}"
 
 
 def write_results(path: Path, about: dict[str, Any], found: Sequence[Result]) -> None:

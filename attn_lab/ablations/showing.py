@@ -6,7 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from attn_lab.ablations.gallery import draw_gallery, groups
-from attn_lab.ablations.results import HEADER, baselines, results, table, write_results
+from attn_lab.ablations.results import baselines, results, write_results
+from attn_lab.ablations.table import HEADER, table
 from attn_lab.ablations.variations import Variation
 from attn_lab.tables import Row, show_tables
 from attn_lab.training import Settings

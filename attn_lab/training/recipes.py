@@ -1,7 +1,34 @@
 """The recipes, by name."""
 
+from dataclasses import replace
+
 from attn_lab.choices import check_choice
 from attn_lab.training.recipe import Recipe
+
+MODERN = Recipe(
+    name="modern",
+    about="the notebook's two layers and width, trained well: what its recipe leaves on the table",
+    tokenizer="words_eos",
+    nhead=4,
+    d_hid=1000,
+    dropout=0.2,
+    output_dropout=0.3,
+    positions="rotary",
+    activation="squared_relu",
+    tie_weights=True,
+    norm_first=True,
+    window=140,
+    batch_size=10,
+    random_offsets=True,
+    average=0.999,
+    optimizer="adamw",
+    lr=2.5e-3,
+    weight_decay=0.05,
+    warmup=300,
+    schedule="cosine",
+    clip=1.0,
+    epochs=12,
+)
 
 RECIPES = {
     recipe.name: recipe
@@ -26,50 +53,14 @@ RECIPES = {
             clip=1.0,
             epochs=14,
         ),
-        Recipe(
-            name="modern",
-            about="the notebook's two layers and width, trained well: what its recipe leaves on the table",
-            tokenizer="words_eos",
-            nhead=4,
-            d_hid=1000,
-            dropout=0.2,
-            output_dropout=0.3,
-            positions="rotary",
-            activation="squared_relu",
-            tie_weights=True,
-            norm_first=True,
-            window=140,
-            batch_size=10,
-            random_offsets=True,
-            average=0.999,
-            optimizer="adamw",
-            lr=2.5e-3,
-            weight_decay=0.05,
-            warmup=300,
-            schedule="cosine",
-            clip=1.0,
-            epochs=12,
-        ),
-        Recipe(
+        MODERN,
+        replace(
+            MODERN,
             name="lstm",
             about="what attention took the place of: nn.LSTM with as many parameters as modern, at a rate of its own",
             architecture="lstm",
-            tokenizer="words_eos",
             d_model=228,
-            dropout=0.2,
-            output_dropout=0.3,
-            tie_weights=True,
-            window=140,
-            batch_size=10,
-            random_offsets=True,
-            average=0.999,
-            optimizer="adamw",
             lr=1e-2,
-            weight_decay=0.05,
-            warmup=300,
-            schedule="cosine",
-            clip=1.0,
-            epochs=12,
         ),
         Recipe(
             name="strong",

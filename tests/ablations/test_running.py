@@ -12,9 +12,10 @@ import torch
 from rich.console import Console
 
 from attn_lab import Parts, training
-from attn_lab.ablations.results import Result, baselines, results, table
+from attn_lab.ablations.results import Result, baselines, results
 from attn_lab.ablations.running import ablate
 from attn_lab.ablations.showing import show
+from attn_lab.ablations.table import table
 from attn_lab.ablations.variations import BUG, CHOICE, RECIPE, Variation
 from attn_lab.checks import CheckResult
 from attn_lab.training import Interrupted, RunFolder, Settings, recipe
